@@ -1,0 +1,38 @@
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check bench serve clean
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	python3 -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt \
+		--editable . --group dev
+	touch $@
+
+demo: $(VENV)/.ready
+	$(BIN)/capacity demo
+
+test: $(VENV)/.ready
+	./tests/install_servers
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --include='src/capacity_core/*' --fail-under=100
+	$(BIN)/coverage report --include='src/capacity_adapters/*,src/capacity_http/*' --fail-under=90
+
+check: $(VENV)/.ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.ready
+	./tests/install_servers
+	$(BIN)/python bench/run.py
+
+serve: $(VENV)/.ready
+	$(BIN)/capacity serve
+
+clean:
+	rm -rf $(VENV) .build demo .coverage*

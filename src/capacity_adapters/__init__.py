@@ -1,0 +1,1 @@
+"""How the core meets databases, files and the command line."""

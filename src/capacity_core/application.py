@@ -1,0 +1,283 @@
+"""The driving door: what routes, commands and jobs come in through."""
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import date
+from functools import partial
+from zoneinfo import ZoneInfo
+
+from attrs import evolve, frozen
+
+from capacity_core.access import ApiToken, Scope, hash_token, new_token
+from capacity_core.decisions import DECISIONS, Decision
+from capacity_core.errors import (
+    AuthenticationRequiredError,
+    ConflictError,
+    InvalidInputError,
+    PermissionRequiredError,
+    SyncInProgressError,
+)
+from capacity_core.instances import (
+    SEALED,
+    InstanceFields,
+    changed_instance,
+    fields_of,
+    new_instance,
+)
+from capacity_core.messages import text
+from capacity_core.model import EngineFacts, FileAddress, Instance, Moment, Scenario, Secret
+from capacity_core.ports import Begin, Clock, CoordinatorFor, DateRange, Leases
+from capacity_core.reads import DatabaseRow, InstanceDay, Page, Paging, SizeRow
+from capacity_core.result import InstanceCapacitySyncActionResult
+from capacity_core.sync import InstanceCapacitySyncActionsService
+
+log = logging.getLogger(__name__)
+
+LEASE_GRACE_SECONDS = 30
+NOT_CONNECTED = frozenset({Scenario.CONNECT_FAILED, Scenario.ENGINE_NOT_SUPPORTED})
+
+
+def _nothing() -> None:
+    pass
+
+
+def _any_path(_path: str) -> bool:
+    return True
+
+
+@frozen(kw_only=True)
+class CapacityApplication:
+    """Everything a service, a command or a page may ask for; it commits, its parts never do.
+
+    `sync_deadline` bounds one conversation with an instance, in seconds. `path_allowed` says
+    whether a caller from afar may register files at that path, `check_store` raises StoreError
+    while the store cannot be used, and `close` lets go of it.
+    """
+
+    begin: Begin
+    leases: Leases
+    coordinator_for: CoordinatorFor
+    now: Clock
+    engines: Mapping[str, EngineFacts]
+    timezone: str = "UTC"
+    sync_deadline: float = 300.0
+    decisions: Mapping[Scenario, Decision] = DECISIONS
+    path_allowed: Callable[[str], bool] = _any_path
+    check_store: Callable[[], None] = _nothing
+    close: Callable[[], None] = _nothing
+
+    def sync(
+        self, instance_id: int, *, deadline: float | None = None, password: Secret | None = None
+    ) -> InstanceCapacitySyncActionResult:
+        """Sync one instance under its lease, and commit.
+
+        `deadline` is in seconds. A `password` given is used instead of the kept one, and kept,
+        sealed, if it connected. Raises NotFoundError; a running sync is a result.
+        """
+        seconds = self.sync_deadline if deadline is None else deadline
+        try:
+            lease = self.leases.acquire(instance_id, seconds + LEASE_GRACE_SECONDS)
+        except SyncInProgressError as error:
+            return self._in_progress(instance_id, error)
+        committed = False
+        try:
+            with self.begin(lease) as work:
+                service = InstanceCapacitySyncActionsService(
+                    repository=work.repository,
+                    aggregator=work.aggregator,
+                    coordinator_for=partial(
+                        self.coordinator_for, deadline=seconds, password=password
+                    ),
+                    now=self.now,
+                    timezone=self.timezone,
+                    decisions=self.decisions,
+                )
+                result = service.sync_instance_capacity(instance_id)
+                if password is not None and result.scenario not in NOT_CONNECTED:
+                    work.credentials.seal(instance_id, password)
+                    work.instances.save(evolve(result.instance, password_ref=SEALED))
+                work.commit()
+                committed = True
+        except SyncInProgressError as error:
+            return self._in_progress(instance_id, error)
+        finally:
+            if not committed:
+                self.leases.release(lease)
+        return result
+
+    def _in_progress(
+        self, instance_id: int, error: SyncInProgressError
+    ) -> InstanceCapacitySyncActionResult:
+        instance = self.get_instance(instance_id)
+        return InstanceCapacitySyncActionResult(
+            instance=instance,
+            scenario=Scenario.IN_PROGRESS,
+            decision=self.decisions[Scenario.IN_PROGRESS],
+            moment=self.moment_of(instance),
+            since=error.since,
+        )
+
+    def moment_of(self, instance: Instance) -> Moment:
+        """Now, and the business day it is for that instance."""
+        at = self.now()
+        return Moment(at, at.astimezone(ZoneInfo(instance.timezone or self.timezone)).date())
+
+    # Instances.
+
+    def add_instance(
+        self, fields: InstanceFields, *, password: Secret | None = None, from_afar: bool = False
+    ) -> Instance:
+        """Register an instance. Raises InvalidInputError, ConflictError.
+
+        A password is kept sealed. `from_afar` applies the rule for paths.
+        """
+        draft = new_instance(_with_password(fields, password), self.engines, self.now())
+        self._check_path(draft, from_afar=from_afar)
+        with self.begin() as work:
+            instance = work.instances.add(draft)
+            if password is not None:
+                work.credentials.seal(instance.id, password)
+            work.commit()
+        return instance
+
+    def get_or_add_instance(self, fields: InstanceFields) -> Instance:
+        """Find the instance of that engine, address and user, or register it.
+
+        Raises ConflictError if it is registered with another user.
+        """
+        draft = new_instance(fields, self.engines, self.now())
+        with self.begin() as work:
+            there = work.instances.at_address(draft)
+            same_user = [instance for instance in there if instance.username == draft.username]
+            if same_user:
+                return same_user[0]
+            if there:
+                first = there[0]
+                said = text("error.other_user", name=first.name, user=first.username or "-")
+                raise ConflictError(said)
+            instance = work.instances.add(draft)
+            work.commit()
+        return instance
+
+    def get_instance(self, instance_id: int) -> Instance:
+        """Raises NotFoundError."""
+        with self.begin() as work:
+            return work.instances.get(instance_id)
+
+    def find_instance(self, name: str) -> Instance | None:
+        with self.begin() as work:
+            return work.instances.find(name)
+
+    def instances(self, paging: Paging) -> Page[Instance]:
+        """Those not removed, by name."""
+        with self.begin() as work:
+            return work.instances.page(paging)
+
+    def edit_instance(
+        self,
+        instance_id: int,
+        changes: Mapping[str, object],
+        *,
+        password: Secret | None = None,
+        from_afar: bool = False,
+    ) -> Instance:
+        """Change the named fields of InstanceFields.
+
+        A kept password belongs to its address: it is forgotten when the address changes.
+        Raises NotFoundError, InvalidInputError, ConflictError.
+        """
+        with self.begin() as work:
+            old = work.instances.get(instance_id)
+            fields = evolve(fields_of(old), **changes)  # type: ignore[arg-type]  # names checked by evolve
+            new = changed_instance(old, _with_password(fields, password), self.engines, self.now())
+            self._check_path(new, from_afar=from_afar)
+            moved = (old.db_type, old.address) != (new.db_type, new.address)
+            if moved and password is None and new.password_ref == SEALED:
+                new = evolve(new, password_ref=None)
+            if password is not None:
+                work.credentials.seal(instance_id, password)
+            elif new.password_ref != SEALED:
+                work.credentials.forget(instance_id)
+            work.instances.save(new)
+            work.commit()
+        return new
+
+    def remove_instance(self, instance_id: int) -> Instance:
+        """Retire it softly: its history stays, its name is free again, its password forgotten."""
+        now = self.now()
+        with self.begin() as work:
+            old = work.instances.get(instance_id)
+            gone = evolve(old, is_active=False, deleted_at=now, updated_at=now, password_ref=None)
+            work.credentials.forget(instance_id)
+            work.instances.save(gone)
+            work.commit()
+        return gone
+
+    def _check_path(self, instance: Instance, *, from_afar: bool) -> None:
+        address = instance.address
+        if from_afar and isinstance(address, FileAddress) and not self.path_allowed(address.path):
+            raise InvalidInputError("path", text("field.path", path=repr(address.path)))
+
+    # Reads.
+
+    def databases(self, instance_id: int, paging: Paging) -> Page[DatabaseRow]:
+        """The known databases of an instance with their latest sizes. Raises NotFoundError."""
+        with self.begin() as work:
+            work.instances.get(instance_id)
+            return work.reads.databases(instance_id, paging)
+
+    def history(
+        self, instance_id: int, database_name: str, days: DateRange, paging: Paging
+    ) -> Page[SizeRow]:
+        """The daily sizes of one database, newest first. Raises NotFoundError."""
+        with self.begin() as work:
+            work.instances.get(instance_id)
+            return work.reads.history(instance_id, database_name, days, paging)
+
+    def sizes_on(self, instance_id: int, day: date | None) -> list[SizeRow]:
+        """Every database's row of one day, or of the latest day that has any."""
+        with self.begin() as work:
+            return work.reads.sizes_on(instance_id, day)
+
+    def instance_day(self, instance_id: int, day: date) -> InstanceDay | None:
+        """The instance's total of one day (bytes)."""
+        with self.begin() as work:
+            return work.reads.instance_day(instance_id, day)
+
+    # Access.
+
+    def create_token(self, name: str, scope: Scope) -> tuple[ApiToken, str]:
+        """Make a token; its text is returned here and never again. Raises ConflictError."""
+        token = new_token()
+        with self.begin() as work:
+            kept = work.tokens.add(name, scope, hash_token(token), self.now())
+            work.commit()
+        return kept, token
+
+    def tokens(self) -> list[ApiToken]:
+        with self.begin() as work:
+            return work.tokens.all()
+
+    def revoke_token(self, name: str) -> None:
+        """Raises NotFoundError."""
+        with self.begin() as work:
+            work.tokens.revoke(name, self.now())
+            work.commit()
+
+    def authorize(self, token: str | None, needed: Scope) -> ApiToken:
+        """Raises AuthenticationRequiredError, PermissionRequiredError."""
+        with self.begin() as work:
+            known = work.tokens.find(hash_token(token)) if token else None
+        if known is None:
+            raise AuthenticationRequiredError(text("error.unauthenticated"))
+        if not known.scope.covers(needed):
+            raise PermissionRequiredError(text("error.forbidden", scope=needed))
+        return known
+
+
+def _with_password(fields: InstanceFields, password: Secret | None) -> InstanceFields:
+    if password is None:
+        return fields
+    if fields.password_ref not in {None, SEALED}:
+        raise InvalidInputError("password", text("field.one_password"))
+    return evolve(fields, password_ref=SEALED)

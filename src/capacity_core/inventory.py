@@ -1,0 +1,88 @@
+"""Which databases exist, which count, and which were measured: pure decisions."""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+
+from attrs import frozen
+
+from capacity_core.filters import FilterRules
+from capacity_core.model import (
+    MAX_BYTES,
+    CapacityReport,
+    DatabaseSize,
+    Inventory,
+    Outcome,
+    SeenDatabase,
+    Unmeasured,
+)
+
+
+@frozen
+class FilteredDatabase:
+    database_name: str
+    rule: str
+
+
+@frozen
+class InventoryChange:
+    """What leads from the known databases to the seen ones.
+
+    `active` holds the seen databases that count: created, refreshed or reactivated.
+    `unseen` are known and active, yet hidden from a login that does not see all: left as is.
+    """
+
+    active: tuple[SeenDatabase, ...]
+    created: frozenset[str]
+    refreshed: frozenset[str]
+    reactivated: frozenset[str]
+    deactivated: frozenset[str]
+    unseen: frozenset[str]
+    filtered: tuple[FilteredDatabase, ...]
+
+    @property
+    def active_names(self) -> list[str]:
+        return sorted(database.name for database in self.active)
+
+
+def reconcile(
+    known: Mapping[str, bool], inventory: Inventory, filters: FilterRules
+) -> InventoryChange:
+    """Compare the names known so far (each: is it active?) with what the login sees now."""
+    seen = {database.name: database for database in inventory.databases}
+    rules = {
+        name: filters.rule_against(name, is_system=database.is_system)
+        for name, database in seen.items()
+    }
+    active = {name: database for name, database in seen.items() if rules[name] is None}
+    known_active = frozenset(name for name, is_active in known.items() if is_active)
+    unseen = frozenset() if inventory.complete else known_active - seen.keys()
+    return InventoryChange(
+        active=tuple(active.values()),
+        created=frozenset(active) - known.keys(),
+        refreshed=frozenset(active) & known_active,
+        reactivated=frozenset(active) & (known.keys() - known_active),
+        deactivated=known_active - active.keys() - unseen,
+        unseen=unseen,
+        filtered=tuple(
+            FilteredDatabase(name, rule) for name, rule in sorted(rules.items()) if rule is not None
+        ),
+    )
+
+
+def account_for(asked: AbstractSet[str], report: CapacityReport) -> CapacityReport:
+    """Give every database that was asked for exactly one fate, and no other database any.
+
+    A size outside 0 ... 2**63 - 1 and a database that the report forgets are outcome `error`.
+    """
+    fates = {fate.name: fate for fate in report.unmeasured}
+    good = {s.name: s for s in report.sizes if s.name in asked and _is_possible(s)}
+    missing = [name for name in sorted(asked) if name not in good]
+    return CapacityReport(
+        sizes=tuple(sorted(good.values(), key=lambda size: (-size.size_bytes, size.name))),
+        unmeasured=tuple(fates.get(name, Unmeasured.of(name, Outcome.ERROR)) for name in missing),
+    )
+
+
+def _is_possible(size: DatabaseSize) -> bool:
+    parts = (size.size_bytes, size.data_size_bytes or 0, size.log_size_bytes or 0)
+    return all(0 <= part <= MAX_BYTES for part in parts)

@@ -1,0 +1,250 @@
+"""Every text that people read, in Chinese and English, by key."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+from attrs import field, frozen
+
+
+class Language(StrEnum):
+    ZH = "zh"
+    EN = "en"
+
+
+@frozen
+class Text:
+    """A message not yet in any language: a key of the catalogue and what fills its blanks."""
+
+    key: str
+    params: Mapping[str, object] = field(factory=dict, hash=False)
+
+
+def text(key: str, /, **params: object) -> Text:
+    return Text(key, params)
+
+
+@frozen
+class Translation:
+    zh: str
+    en: str
+
+
+def render(message: Text, language: Language) -> str:
+    """Say it in that language. A free text (a key not in the catalogue) is said as it is."""
+    row = CATALOGUE.get(message.key)
+    if row is None:
+        return message.key
+    pattern = row.zh if language is Language.ZH else row.en
+    return pattern.format(**{name: _say(value, language) for name, value in message.params.items()})
+
+
+def _say(value: object, language: Language) -> object:
+    return render(value, language) if isinstance(value, Text) else value
+
+
+CATALOGUE: Mapping[str, Translation] = MappingProxyType(
+    {
+        # The action's own sentences.
+        "sync.succeeded": Translation(
+            "实例 {name} 的容量同步任务已成功完成", "Capacity sync of instance {name} completed"
+        ),
+        "sync.saved": Translation(
+            "成功采集并保存 {n} 个数据库的容量信息", "Measured and kept the sizes of {n} databases"
+        ),
+        "sync.inventory_only": Translation(
+            "未发现活跃数据库,已仅同步数据库列表",
+            "No active database found; only the list of databases was synced",
+        ),
+        "sync.connect_failed": Translation(
+            "无法连接到实例 {name}", "Could not connect to instance {name}"
+        ),
+        "sync.collect_failed": Translation("容量采集失败", "Collecting the sizes failed"),
+        "sync.nothing_measured": Translation(
+            "未采集到任何数据库大小数据", "No database could be measured"
+        ),
+        "sync.in_progress": Translation(
+            "实例 {name} 正在同步中", "A sync of instance {name} is already running"
+        ),
+        "sync.engine_not_supported": Translation(
+            "实例 {name} 的数据库类型未安装", "The engine of instance {name} is not installed"
+        ),
+        # Other answers.
+        "done": Translation("操作成功", "Done"),
+        "instance.created": Translation("实例 {name} 已创建", "Instance {name} created"),
+        "instance.changed": Translation("实例 {name} 已更新", "Instance {name} changed"),
+        "instance.removed": Translation("实例 {name} 已删除", "Instance {name} removed"),
+        "error.instance_missing": Translation("实例不存在", "No such instance"),
+        "error.database_missing": Translation(
+            "实例没有名为 {name} 的数据库", "The instance has no database named {name}"
+        ),
+        "error.token_missing": Translation("令牌不存在", "No such token"),
+        "error.not_found": Translation("资源不存在", "Not found"),
+        "error.method": Translation("不支持的请求方法", "Method not allowed"),
+        "error.internal": Translation(
+            "服务器内部错误", "Internal error; the log has the details under this error_id"
+        ),
+        "error.unauthenticated": Translation(
+            "请提供有效的访问令牌", "A valid bearer token is required"
+        ),
+        "error.forbidden": Translation("需要 {scope} 权限", "This needs the scope {scope}"),
+        "error.too_large": Translation("请求内容过大", "The request body is too large"),
+        "error.malformed": Translation(
+            "请求内容无法解析: {why}", "The request is malformed: {why}"
+        ),
+        "error.name_taken": Translation("名称 {name} 已存在", "The name {name} is taken"),
+        "error.other_user": Translation(
+            "该地址已登记为实例 {name}(用户 {user}), 请用 instance edit 修改",
+            "This address is registered as {name} with user {user}; change it with "
+            "`capacity instance edit {name} --username ...`",
+        ),
+        # What is wrong with a field.
+        "field.required": Translation("缺少 {field}", "{field} is required"),
+        "field.unknown": Translation("未知字段 {field}", "Unknown field {field}"),
+        "field.type": Translation("{field} 的类型不正确", "{field} has the wrong type"),
+        "field.text": Translation(
+            "{field} 须为 1 到 {limit} 个字符, 且不含 NUL",
+            "{field} needs 1 to {limit} characters and no NUL",
+        ),
+        "field.digits": Translation("名称不能全为数字", "A name may not be all digits"),
+        "field.port": Translation("端口须在 1 到 65535 之间", "A port is a number from 1 to 65535"),
+        "field.host": Translation(
+            "{host} 不是主机名或 IP 地址", "{host} is neither a host name nor an IP address"
+        ),
+        "field.path": Translation("路径 {path} 不被允许", "The path {path} is not allowed here"),
+        "field.not_for_engine": Translation(
+            "{db_type} 不使用 {field}", "{field} does not apply to {db_type}"
+        ),
+        "field.db_type": Translation(
+            "不支持的数据库类型 {value}, 可用: {known}",
+            "Unknown db_type {value}; installed engines: {known}",
+        ),
+        "field.timezone": Translation("未知时区 {value}", "Unknown time zone {value}"),
+        "field.tls": Translation("TLS 模式须为 {known} 之一", "The TLS mode is one of {known}"),
+        "field.rule": Translation("过滤规则 {rule} 无效", "The filter rule {rule} is not valid"),
+        "field.password_ref": Translation(
+            "password_ref 须为 env:CAPACITY_SECRET_... 或 file:文件名",
+            "password_ref is env:CAPACITY_SECRET_... or file: with a plain file name",
+        ),
+        "field.one_password": Translation(
+            "password 与 password_ref 只能有一个", "Give password or password_ref, not both"
+        ),
+        "field.date": Translation("{field} 须为 YYYY-MM-DD", "{field} is a date, YYYY-MM-DD"),
+        "field.page": Translation(
+            "{field} 须为 {least} 到 {most} 的整数",
+            "{field} is a whole number from {least} to {most}",
+        ),
+        "field.scope": Translation("权限须为 {known} 之一", "A scope is one of {known}"),
+        # Warnings in a result.
+        "warning.inventory_incomplete": Translation(
+            "登录账号看不到全部数据库, 未见的数据库保持原状。{cure}",
+            "The login cannot see every database; those unseen were left as they are. {cure}",
+        ),
+        "warning.aggregation_failed": Translation(
+            "容量同步后触发聚合失败", "The sizes were kept, but their daily aggregation failed"
+        ),
+        "warning.total_overflow": Translation(
+            "实例总容量超出 64 位整数, 未保存",
+            "The instance's total exceeds 64 bits and was not kept",
+        ),
+        # What an operator should do, a reason each.
+        "hint.unreachable": Translation(
+            "检查主机、端口、路由和防火墙", "Check host, port, routing and firewalls"
+        ),
+        "hint.refused": Translation(
+            "端口无监听: 检查端口以及服务器是否在运行",
+            "Nothing listens on that port: check the port and that the server runs",
+        ),
+        "hint.name_resolution": Translation(
+            "主机名无法解析: 检查拼写和 DNS",
+            "The host name does not resolve: check its spelling and DNS",
+        ),
+        "hint.address_refused": Translation(
+            "该地址不在允许的网络内: 见 CAPACITY_TARGET_NETWORKS",
+            "The address is outside the allowed networks: see CAPACITY_TARGET_NETWORKS",
+        ),
+        "hint.path_missing": Translation(
+            "路径不存在或不可读: 检查路径和权限",
+            "The path is missing or unreadable: check it and its rights",
+        ),
+        "hint.timeout": Translation(
+            "实例未在限期内应答: 检查其负载和网络, 或提高限期",
+            "No answer in time: check the server's load and the network, or raise the deadline",
+        ),
+        "hint.tls": Translation(
+            "TLS 握手失败: 检查 TLS 模式、CA 和证书中的名称",
+            "TLS failed: check the TLS mode, the CA and the name in the certificate",
+        ),
+        "hint.auth_failed": Translation(
+            "用户名或密码不正确: 更新实例的凭据",
+            "Wrong user or password: update the instance's credential",
+        ),
+        "hint.account_locked": Translation(
+            "账号已锁定或过期: 请管理员解锁", "The account is locked or expired: have it unlocked"
+        ),
+        "hint.credential_unavailable": Translation(
+            "无法读取密码 ({ref}): 设置它, 或检查密钥",
+            "The password could not be read ({ref}): provide it, or check the secret key",
+        ),
+        "hint.too_many_connections": Translation(
+            "服务器连接数已满: 稍后重试或提高上限",
+            "The server has no free connection: try later or raise its limit",
+        ),
+        "hint.permission_denied": Translation(
+            "账号缺少权限。{cure}", "The login lacks a right. {cure}"
+        ),
+        "hint.database_missing": Translation(
+            "登录所用的数据库不存在: 设置实例的 database_name",
+            "The database to log in to does not exist: set the instance's database_name",
+        ),
+        "hint.unsupported_version": Translation(
+            "服务器版本 {version} 不受支持, 至少需要 {least}",
+            "Server version {version} is not supported; at least {least} is needed",
+        ),
+        "hint.protocol": Translation(
+            "对端不是该类型的数据库: 检查 db_type 和端口",
+            "The peer does not speak this engine's protocol: check db_type and port",
+        ),
+        "hint.connection_lost": Translation(
+            "连接中断: 检查服务器日志和网络后重试",
+            "The connection broke: check the server's log and the network, then try again",
+        ),
+        "hint.driver_missing": Translation(
+            "缺少驱动: 安装 {package}", "A driver is missing: install {package}"
+        ),
+        "hint.empty": Translation(
+            "没有数据库可以测量: 原因见 unmeasured",
+            "No database could be measured: unmeasured lists why",
+        ),
+        "hint.other": Translation("详情见服务器日志", "The service's log has the details"),
+        # What to do about a database without a size, an outcome each.
+        "outcome.denied": Translation("账号缺少权限。{cure}", "The login lacks a right. {cure}"),
+        "outcome.offline": Translation(
+            "数据库未打开: 打开后重试", "The database is not open: open it, then sync again"
+        ),
+        "outcome.invalid": Translation(
+            "数据库已损坏或未删除完: 请修复或删除",
+            "The database is damaged or half dropped: repair or drop it",
+        ),
+        "outcome.vanished": Translation(
+            "同步期间数据库被删除", "The database was dropped during the sync"
+        ),
+        "outcome.timed_out": Translation(
+            "未在限期内测量: 提高限期 (--deadline, CAPACITY_SYNC_DEADLINE)",
+            "Not measured in time: raise the deadline (--deadline, CAPACITY_SYNC_DEADLINE)",
+        ),
+        "outcome.not_visible": Translation(
+            "账号看不到该数据库。{cure}", "The login cannot see this database. {cure}"
+        ),
+        "outcome.error": Translation(
+            "测量失败: 详情见服务器日志", "Measuring failed: the service's log has the details"
+        ),
+        "cure.sql": Translation("请管理员执行: {sql}", "As an administrator, run: {sql}"),
+        # Suggestions of the error envelope, a category each.
+        "suggest.validation": Translation("检查请求参数", "Check the request's parameters"),
+        "suggest.authentication": Translation("使用有效的令牌", "Use a valid token"),
+        "suggest.authorization": Translation("检查令牌的权限", "Check the token's scope"),
+        "suggest.business": Translation("确认资源和业务规则", "Check the resource and the rules"),
+        "suggest.system": Translation("查看错误日志", "Look into the service's log"),
+    }
+)

@@ -1,0 +1,246 @@
+"""Every port: what the core asks of the world. Adapters fit them without inheriting."""
+
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import AbstractContextManager
+from datetime import date, datetime
+from typing import Protocol
+
+from attrs import frozen
+
+from capacity_core.access import ApiToken, Scope
+from capacity_core.inventory import InventoryChange
+from capacity_core.model import (
+    CapacityReport,
+    Failure,
+    Instance,
+    Inventory,
+    LastSync,
+    Moment,
+    Secret,
+)
+from capacity_core.reads import DatabaseRow, InstanceDay, Page, Paging, SizeRow
+
+
+class CapacitySyncCoordinator(Protocol):
+    """One conversation with one instance, bounded by its own deadlines."""
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why `connect` said False."""
+        ...
+
+    def connect(self) -> bool:
+        """Open the conversation; on False, `failure` says why."""
+        ...
+
+    def fetch_inventory(self) -> Inventory:
+        """List the databases that the login sees, system ones too. Raises CollectFailed."""
+        ...
+
+    def collect_capacity(self, names: AbstractSet[str]) -> CapacityReport:
+        """Measure these; what cannot be measured is in the report. Raises CollectFailed."""
+        ...
+
+    def disconnect(self) -> None:
+        """End the conversation. Harmless if it never began, and never raises."""
+        ...
+
+
+class CapacityRepository(Protocol):
+    """What a sync reads of the store and writes to it, inside one unit of work.
+
+    Reads take no transaction; the first write begins it. The number of statements does not
+    depend on the number of databases.
+    """
+
+    def get_instance(self, instance_id: int) -> Instance:
+        """Raises NotFoundError if it is missing or was removed."""
+        ...
+
+    def known_databases(self, instance_id: int) -> Mapping[str, bool]:
+        """Every name ever seen on the instance, and whether it is active."""
+        ...
+
+    def save_last_sync(self, instance_id: int, attempt: LastSync) -> None: ...
+
+    def save_inventory(self, instance_id: int, change: InventoryChange, moment: Moment) -> None:
+        """Create, refresh, reactivate and deactivate what the change says."""
+        ...
+
+    def save_database_stats(self, instance_id: int, report: CapacityReport, moment: Moment) -> int:
+        """Write the day's row of every database in the report; returns the sizes written.
+
+        A newer size replaces an older one of the day; an outcome without a size never erases
+        one. A vanished database becomes inactive.
+        """
+        ...
+
+    def update_instance_total_size(self, instance_id: int, moment: Moment) -> bool:
+        """Recompute the instance's day from its active databases.
+
+        False, and nothing written, if the total does not fit into 64 bits.
+        """
+        ...
+
+
+class CapacityAggregator(Protocol):
+    """The aggregates that a sync refreshes. Each call is a savepoint of its own.
+
+    If one raises, its writes are undone and the unit of work goes on unharmed.
+    """
+
+    def calculate_daily_database_aggregations_for_instance(
+        self, instance_id: int, day: date
+    ) -> None: ...
+
+    def calculate_daily_aggregations_for_instance(self, instance_id: int, day: date) -> None: ...
+
+
+class Instances(Protocol):
+    """The register of instances, inside one unit of work."""
+
+    def add(self, instance: Instance) -> Instance:
+        """Keep it under a new id, ignoring its own. Raises ConflictError if the name is taken."""
+        ...
+
+    def get(self, instance_id: int) -> Instance:
+        """Raises NotFoundError if it is missing or was removed."""
+        ...
+
+    def find(self, name: str) -> Instance | None: ...
+
+    def at_address(self, instance: Instance) -> list[Instance]:
+        """Those of the same engine at the same address, whatever their user."""
+        ...
+
+    def page(self, paging: Paging) -> Page[Instance]:
+        """Those not removed, by name."""
+        ...
+
+    def save(self, instance: Instance) -> None:
+        """Overwrite all but its last sync. Raises ConflictError, NotFoundError."""
+        ...
+
+
+class Credentials(Protocol):
+    """Passwords kept in the store, sealed and bound to their instance."""
+
+    def seal(self, instance_id: int, secret: Secret) -> None: ...
+
+    def forget(self, instance_id: int) -> None: ...
+
+
+class Tokens(Protocol):
+    """API tokens, kept as hashes."""
+
+    def add(self, name: str, scope: Scope, token_hash: str, now: datetime) -> ApiToken:
+        """Raises ConflictError if a live token has that name."""
+        ...
+
+    def find(self, token_hash: str) -> ApiToken | None:
+        """The live token with that hash."""
+        ...
+
+    def all(self) -> list[ApiToken]: ...
+
+    def revoke(self, name: str, now: datetime) -> None:
+        """Raises NotFoundError if no live token has that name."""
+        ...
+
+
+class CapacityReads(Protocol):
+    """Questions to the store; each is answered without a lasting transaction."""
+
+    def databases(self, instance_id: int, paging: Paging) -> Page[DatabaseRow]:
+        """Known databases: active first, then by name."""
+        ...
+
+    def history(
+        self, instance_id: int, database_name: str, days: "DateRange", paging: Paging
+    ) -> Page[SizeRow]:
+        """The days of one database, newest first."""
+        ...
+
+    def sizes_on(self, instance_id: int, day: date | None) -> list[SizeRow]:
+        """Every database's row of that day (None: the latest day that has any), largest first."""
+        ...
+
+    def instance_day(self, instance_id: int, day: date) -> InstanceDay | None: ...
+
+
+@frozen
+class DateRange:
+    """From and to, both included; None is open."""
+
+    start: date | None = None
+    end: date | None = None
+
+
+@frozen
+class Lease:
+    """The right to sync one instance, until it expires by the store's clock."""
+
+    instance_id: int
+    owner: str
+    fencing: int
+
+
+class Leases(Protocol):
+    """One lease an instance, each call its own tiny transaction."""
+
+    def acquire(self, instance_id: int, seconds: float) -> Lease:
+        """Raises SyncInProgressError while somebody holds it, NotFoundError for no instance."""
+        ...
+
+    def release(self, lease: Lease) -> None:
+        """Give it back. Harmless if it expired or was taken meanwhile."""
+        ...
+
+
+class UnitOfWork(Protocol):
+    """One transaction, begun by its first write; leaving it without a commit undoes it."""
+
+    @property
+    def repository(self) -> CapacityRepository: ...
+
+    @property
+    def aggregator(self) -> CapacityAggregator: ...
+
+    @property
+    def instances(self) -> Instances: ...
+
+    @property
+    def credentials(self) -> Credentials: ...
+
+    @property
+    def tokens(self) -> Tokens: ...
+
+    @property
+    def reads(self) -> CapacityReads: ...
+
+    def commit(self) -> None: ...
+
+
+class Begin(Protocol):
+    """Open a unit of work; with a lease, its transaction begins with the lease's fenced release.
+
+    A lease that expired and was taken by somebody else raises SyncInProgressError there.
+    """
+
+    def __call__(self, lease: Lease | None = None) -> AbstractContextManager[UnitOfWork]: ...
+
+
+class CoordinatorFor(Protocol):
+    """Prepare a conversation; asks nothing of the target yet. Raises EngineNotSupportedError.
+
+    `deadline` is the seconds that the whole conversation may take, `password` replaces the
+    instance's own.
+    """
+
+    def __call__(
+        self, instance: Instance, *, deadline: float, password: Secret | None = None
+    ) -> CapacitySyncCoordinator: ...
+
+
+Clock = Callable[[], datetime]

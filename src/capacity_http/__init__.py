@@ -1,0 +1,1 @@
+"""The Litestar facade of capacity sync."""
