@@ -50,8 +50,12 @@ class FilterRules:
 
 @lru_cache(maxsize=1024)
 def _regex(rule: str, ignore_case: bool) -> re.Pattern[str]:  # noqa: FBT001 -- a cache key
-    glob = _ESCAPED_OR_BRACKET.sub(lambda found: f"[{found[1] or found[2]}]", rule)
+    glob = _ESCAPED_OR_BRACKET.sub(lambda found: _literally(found[1] or found[2]), rule)
     return re.compile(translate(glob), re.IGNORECASE if ignore_case else 0)
+
+
+def _literally(character: str) -> str:
+    return f"[{character}]" if character in "*?[" else character
 
 
 def _check(where: str, rules: tuple[str, ...]) -> None:

@@ -1,0 +1,136 @@
+"""The rules of an instance's fields."""
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capacity_core.errors import InvalidInputError
+from capacity_core.instances import (
+    InstanceFields,
+    changed_instance,
+    engine_for,
+    fields_of,
+    new_instance,
+)
+from capacity_core.model import FileAddress, NetworkAddress
+from tests.builders import ENGINES, NOON
+
+pytestmark = pytest.mark.unit
+
+GOOD = InstanceFields(name="shop", db_type="pg", host="db.example.org")
+FILES = InstanceFields(name="files", db_type="sqlite", path="/srv/files")
+
+
+def test_a_good_instance_gets_its_engines_name_and_port() -> None:
+    instance = new_instance(GOOD, ENGINES, NOON)
+    assert instance.db_type == "postgresql"
+    assert instance.address == NetworkAddress("db.example.org", 5432)
+
+
+def test_an_engine_of_files_takes_a_path() -> None:
+    assert new_instance(FILES, ENGINES, NOON).address == FileAddress("/srv/files")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"host": "10.0.0.1"},
+        {"host": "::1"},
+        {"host": "under_score.host"},
+        {"host": "数据库.example"},
+        {"host": "h."},
+        {"port": 1},
+        {"port": 65535},
+        {"timezone": "Asia/Shanghai"},
+        {"password_ref": "env:CAPACITY_SECRET_SHOP"},
+        {"password_ref": "file:shop.pw"},
+        {"name": "1a"},
+        {"name": "n" * 255},
+        {"username": ""},
+        {"database_name": "ORCL.example.org"},
+    ],
+)
+def test_values_that_are_fine(changes: dict[str, object]) -> None:
+    fields = evolve(GOOD, **changes)  # type: ignore[arg-type]  # a table of fields
+    instance = new_instance(fields, ENGINES, NOON)
+    assert fields_of(instance) == evolve(fields, db_type="postgresql", port=fields.port or 5432)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "  "}, "name"),
+        ({"name": "n" * 256}, "name"),
+        ({"name": "a\0b"}, "name"),
+        ({"name": "\ud800"}, "name"),
+        ({"name": "123"}, "name"),
+        ({"username": "u" * 256}, "username"),
+        ({"database_name": " "}, "database_name"),
+        ({"description": "d" * 2001}, "description"),
+        ({"db_type": "mongodb"}, "db_type"),
+        ({"host": None}, "host"),
+        ({"host": ""}, "host"),
+        ({"host": "/var/run/postgresql"}, "host"),
+        ({"host": "@socket"}, "host"),
+        ({"host": "a b"}, "host"),
+        ({"host": "a,b"}, "host"),
+        ({"host": "a\n"}, "host"),
+        ({"host": "fe80::1%eth0"}, "host"),
+        ({"host": "-a"}, "host"),
+        ({"host": "h" * 254}, "host"),
+        ({"port": 0}, "port"),
+        ({"port": 70_000}, "port"),
+        ({"path": "/x"}, "path"),
+        ({"timezone": "Mars/Olympus"}, "timezone"),
+        ({"timezone": "../etc/passwd"}, "timezone"),
+        ({"timezone": "America"}, "timezone"),
+        ({"timezone": ""}, "timezone"),
+        ({"password_ref": "plain"}, "password_ref"),
+        ({"password_ref": "env:HOME"}, "password_ref"),
+        ({"password_ref": "file:../x"}, "password_ref"),
+        ({"password_ref": "file:/etc/passwd"}, "password_ref"),
+    ],
+)
+def test_values_that_break_a_rule_are_named(changes: dict[str, object], field: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        new_instance(evolve(GOOD, **changes), ENGINES, NOON)  # type: ignore[arg-type]  # likewise
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"host": "h"}, "host"),
+        ({"port": 1}, "port"),
+        ({"path": None}, "path"),
+        ({"path": ""}, "path"),
+        ({"path": "a\0b"}, "path"),
+    ],
+)
+def test_an_engine_of_files_refuses_what_is_not_its(changes: dict[str, object], field: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        new_instance(evolve(FILES, **changes), ENGINES, NOON)  # type: ignore[arg-type]  # likewise
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("alias", ["pg", "Postgres", " POSTGRESQL "])
+def test_aliases_are_understood_in_any_case(alias: str) -> None:
+    assert engine_for(alias, ENGINES).db_type == "postgresql"
+
+
+def test_a_changed_instance_stays_the_same_one() -> None:
+    old = evolve(new_instance(GOOD, ENGINES, NOON), id=7)
+    new = changed_instance(old, evolve(fields_of(old), host="other"), ENGINES, NOON)
+    assert (new.id, new.address) == (7, NetworkAddress("other", 5432))
+
+
+@given(st.text(max_size=300), st.text(max_size=300))
+def test_any_text_is_taken_or_refused_by_name(name: str, host: str) -> None:
+    try:
+        instance = new_instance(evolve(GOOD, name=name, host=host), ENGINES, NOON)
+    except InvalidInputError as error:
+        assert error.field in {"name", "host"}
+    else:
+        assert (instance.name, instance.address) == (name, NetworkAddress(host, 5432))

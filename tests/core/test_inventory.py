@@ -1,0 +1,103 @@
+"""reconcile and account_for: nothing is forgotten, nothing is invented."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capacity_core.filters import FilterRules
+from capacity_core.inventory import account_for, reconcile
+from capacity_core.model import (
+    MAX_BYTES,
+    CapacityReport,
+    DatabaseSize,
+    Inventory,
+    Outcome,
+    SeenDatabase,
+    Unmeasured,
+)
+
+pytestmark = pytest.mark.unit
+
+NAMES = st.sampled_from(["orders", "Orders", " a b ", "归档", "x", "y"])
+
+
+def seen(*names: str, complete: bool = True) -> Inventory:
+    return Inventory(tuple(SeenDatabase(name) for name in names), complete=complete)
+
+
+def test_each_database_takes_the_transition_that_its_history_calls_for() -> None:
+    known = {"old": True, "dormant": False, "gone": True, "forgotten": False, "hidden": True}
+    change = reconcile(
+        known, seen("old", "dormant", "new", "hidden"), FilterRules(exclude=("hidden",))
+    )
+    assert change.created == {"new"}
+    assert change.refreshed == {"old"}
+    assert change.reactivated == {"dormant"}
+    assert change.deactivated == {"gone", "hidden"}
+    assert change.unseen == frozenset()
+    assert change.active_names == ["dormant", "new", "old"]
+    assert [(f.database_name, f.rule) for f in change.filtered] == [("hidden", "exclude: hidden")]
+
+
+def test_what_a_login_cannot_see_is_not_taken_for_dropped() -> None:
+    change = reconcile({"a": True, "b": True}, seen("a", complete=False), FilterRules())
+    assert change.unseen == {"b"}
+    assert change.deactivated == frozenset()
+
+
+def test_a_filtered_database_is_deactivated_even_if_not_all_are_seen() -> None:
+    change = reconcile({"a": True}, seen("a", complete=False), FilterRules(exclude=("a",)))
+    assert change.deactivated == {"a"}
+    assert change.unseen == frozenset()
+
+
+def test_a_name_listed_twice_counts_once() -> None:
+    assert reconcile({}, seen("a", "a"), FilterRules()).active_names == ["a"]
+
+
+@given(st.dictionaries(NAMES, st.booleans()), st.sets(NAMES), st.booleans())
+def test_every_known_or_seen_name_has_exactly_one_fate(
+    known: dict[str, bool], now: set[str], complete: bool
+) -> None:
+    change = reconcile(known, seen(*now, complete=complete), FilterRules())
+    fates = [
+        change.created,
+        change.refreshed,
+        change.reactivated,
+        change.deactivated,
+        change.unseen,
+    ]
+    assert sum(len(fate) for fate in fates) == len(frozenset().union(*fates))
+    dormant = {name for name, active in known.items() if not active} - now
+    assert frozenset().union(*fates) == (known.keys() | now) - dormant
+    assert set(change.active_names) == now
+
+
+SIZES = st.builds(
+    DatabaseSize,
+    NAMES,
+    st.integers(-2, 5) | st.just(MAX_BYTES) | st.just(MAX_BYTES + 1),
+    st.just("m"),
+    st.none() | st.integers(-1, 1),
+    st.none() | st.integers(-1, 1),
+)
+FATES = st.builds(Unmeasured.of, NAMES, st.sampled_from(list(Outcome)[1:]))
+
+
+@given(st.frozensets(NAMES), st.lists(SIZES), st.lists(FATES))
+def test_every_database_asked_for_is_measured_or_explained_once(
+    asked: frozenset[str], sizes: list[DatabaseSize], fates: list[Unmeasured]
+) -> None:
+    report = account_for(asked, CapacityReport(tuple(sizes), tuple(fates)))
+    names = [size.name for size in report.sizes] + [fate.name for fate in report.unmeasured]
+    assert sorted(names) == sorted(asked)
+    assert all(0 <= size.size_bytes <= MAX_BYTES for size in report.sizes)
+    assert list(report.sizes) == sorted(report.sizes, key=lambda s: (-s.size_bytes, s.name))
+
+
+def test_a_database_that_the_report_forgets_or_missizes_is_an_error_not_a_zero() -> None:
+    report = account_for(frozenset("ab"), CapacityReport((DatabaseSize("a", -1, "m"),)))
+    assert [(u.name, u.outcome) for u in report.unmeasured] == [
+        ("a", Outcome.ERROR),
+        ("b", Outcome.ERROR),
+    ]
