@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from fnmatch import translate
 from functools import lru_cache
 
-from attrs import field, frozen
+from attrs import frozen
 
 from capacity_core.errors import InvalidInputError
 from capacity_core.messages import text
@@ -26,8 +26,8 @@ class FilterRules:
     engine's own databases count only when an include rule names them.
     """
 
-    exclude: tuple[str, ...] = field(default=(), converter=tuple)
-    include: tuple[str, ...] = field(default=(), converter=tuple)
+    exclude: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
     ignore_case: bool = False
 
     def __attrs_post_init__(self) -> None:
