@@ -29,7 +29,7 @@ check: $(VENV)/.ready
 
 bench: $(VENV)/.ready
 	./tests/install_servers
-	$(BIN)/python bench/run.py
+	$(BIN)/python -m bench.run
 
 serve: $(VENV)/.ready
 	$(BIN)/capacity serve
