@@ -52,5 +52,5 @@ def fill_mariadb(server: Server, count: int) -> None:
                 rows = 4_000 * (number // FILLED_EVERY % 5 + 1)
                 cursor.execute(
                     f"INSERT INTO {schema}.t0 (k, pad)"
-                    f" SELECT seq, repeat('x', 200) FROM seq_1_to_{rows}"
+                    f" SELECT seq, repeat('x', 200) FROM {schema}.seq_1_to_{rows}"
                 )
