@@ -239,7 +239,7 @@ class CoordinatorFor(Protocol):
     """
 
     def __call__(
-        self, instance: Instance, *, deadline: float, password: Secret | None = None
+        self, instance: Instance, /, *, deadline: float, password: Secret | None = None
     ) -> CapacitySyncCoordinator: ...
 
 

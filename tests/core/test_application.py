@@ -1,0 +1,294 @@
+"""The driving door: it commits, keeps leases and passwords in order, and answers reads."""
+
+from collections.abc import Callable
+
+import pytest
+from attrs import define, evolve, field
+from tests.builders import ENGINES, MOMENT, NOON
+from tests.core.scripted import ScriptedCoordinator
+
+from capacity_adapters.memory import MemoryStore
+from capacity_core.access import Scope
+from capacity_core.application import CapacityApplication
+from capacity_core.errors import (
+    AuthenticationRequiredError,
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    PermissionRequiredError,
+)
+from capacity_core.filters import FilterRules
+from capacity_core.instances import SEALED, InstanceFields
+from capacity_core.model import (
+    CapacityReport,
+    Failure,
+    Instance,
+    NetworkAddress,
+    Outcome,
+    Reason,
+    Scenario,
+    Secret,
+)
+from capacity_core.ports import CapacitySyncCoordinator, DateRange
+from capacity_core.reads import Paging
+
+pytestmark = pytest.mark.unit
+
+SHOP = InstanceFields(name="shop", db_type="pg", host="db.example.org", username="reader")
+FILES = InstanceFields(name="files", db_type="sqlite", path="/srv/files")
+
+
+@define
+class Target:
+    """What stands behind every instance of these tests, and what it was asked with."""
+
+    coordinator: CapacitySyncCoordinator = field(factory=ScriptedCoordinator)
+    meanwhile: Callable[[], object] = lambda: None
+    deadline: float | None = None
+    password: Secret | None = None
+
+    def converse(
+        self, _: Instance, *, deadline: float, password: Secret | None = None
+    ) -> CapacitySyncCoordinator:
+        self.deadline, self.password = deadline, password
+        self.meanwhile()
+        return self.coordinator
+
+
+@pytest.fixture
+def target() -> Target:
+    return Target()
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def application(store: MemoryStore, target: Target) -> CapacityApplication:
+    return CapacityApplication(
+        begin=store.begin,
+        leases=store.leases,
+        coordinator_for=target.converse,
+        now=lambda: NOON,
+        engines=ENGINES,
+        path_allowed=lambda path: path.startswith("/srv/"),
+    )
+
+
+def test_a_sync_is_committed(application: CapacityApplication, target: Target) -> None:
+    shop = application.add_instance(SHOP)
+    assert application.sync(shop.id).scenario is Scenario.COMPLETE
+    rows = application.sizes_on(shop.id, None)
+    assert [(row.database_name, row.size_bytes) for row in rows] == [("a", 10)]
+    assert application.sizes_on(shop.id, MOMENT.day) == rows
+    assert (target.deadline, target.password) == (300.0, None)
+    day = application.instance_day(shop.id, MOMENT.day)
+    assert day is not None
+    assert day.total_size_bytes == 10
+
+
+def test_a_caller_may_set_the_deadline(application: CapacityApplication, target: Target) -> None:
+    application.sync(application.add_instance(SHOP).id, deadline=5)
+    assert target.deadline == 5
+
+
+def test_the_second_sync_of_an_instance_is_told_that_one_is_running(
+    application: CapacityApplication, target: Target
+) -> None:
+    shop = application.add_instance(SHOP)
+    results = []
+    target.meanwhile = lambda: results.append(application.sync(shop.id))
+    assert application.sync(shop.id).scenario is Scenario.COMPLETE
+    assert [result.scenario for result in results] == [Scenario.IN_PROGRESS]
+    assert results[0].since is not None
+    assert results[0].instance == shop
+
+
+def test_a_sync_whose_lease_was_taken_keeps_nothing(
+    application: CapacityApplication, target: Target, store: MemoryStore
+) -> None:
+    shop = application.add_instance(SHOP)
+    slow = evolve(application, sync_deadline=-30.0)  # its lease is over before it begins
+    target.meanwhile = lambda: store.leases.acquire(shop.id, 60)
+    assert slow.sync(shop.id).scenario is Scenario.IN_PROGRESS
+    assert application.sizes_on(shop.id, None) == []
+    assert application.sync(shop.id).scenario is Scenario.IN_PROGRESS
+
+
+def test_a_bug_rolls_back_and_frees_the_lease(
+    application: CapacityApplication, target: Target
+) -> None:
+    shop = application.add_instance(SHOP)
+    target.coordinator = ScriptedCoordinator(report=ValueError("bug"))
+    with pytest.raises(ValueError, match="bug"):
+        application.sync(shop.id)
+    assert application.get_instance(shop.id).last_sync is None
+    target.coordinator = ScriptedCoordinator()
+    assert application.sync(shop.id).scenario is Scenario.COMPLETE
+
+
+def test_a_missing_instance_is_not_found(application: CapacityApplication) -> None:
+    for ask in (application.sync, application.get_instance, application.remove_instance):
+        with pytest.raises(NotFoundError):
+            ask(7)
+    with pytest.raises(NotFoundError):
+        application.databases(7, Paging())
+    with pytest.raises(NotFoundError):
+        application.history(7, "a", DateRange(), Paging())
+
+
+def test_a_password_is_kept_only_after_a_connect_that_worked(
+    application: CapacityApplication, target: Target, store: MemoryStore
+) -> None:
+    shop = application.add_instance(SHOP)
+    target.coordinator = ScriptedCoordinator(connects=False, failure=Failure.of(Reason.AUTH_FAILED))
+    application.sync(shop.id, password=Secret("wrong"))
+    assert store.secret_of(shop.id) is None
+    assert application.get_instance(shop.id).password_ref is None
+    target.coordinator = ScriptedCoordinator(report=CapacityReport())
+    application.sync(shop.id, password=Secret("right"))
+    kept = store.secret_of(shop.id)
+    assert kept is not None
+    assert kept.reveal() == "right"
+    assert application.get_instance(shop.id).password_ref == SEALED
+    assert target.password is not None
+
+
+def test_a_registered_password_is_sealed(
+    application: CapacityApplication, store: MemoryStore
+) -> None:
+    shop = application.add_instance(SHOP, password=Secret("s"))
+    kept = store.secret_of(shop.id)
+    assert kept is not None
+    assert (shop.password_ref, kept.reveal()) == (SEALED, "s")
+
+
+def test_a_password_and_a_reference_are_one_too_many(application: CapacityApplication) -> None:
+    fields = evolve(SHOP, password_ref="env:CAPACITY_SECRET_X")
+    with pytest.raises(InvalidInputError) as caught:
+        application.add_instance(fields, password=Secret("s"))
+    assert caught.value.field == "password"
+
+
+def test_a_sealed_password_never_follows_its_instance_to_another_address(
+    application: CapacityApplication, store: MemoryStore
+) -> None:
+    shop = application.add_instance(SHOP, password=Secret("s"))
+    moved = application.edit_instance(shop.id, {"host": "rogue.example.org"})
+    assert moved.password_ref is None
+    assert store.secret_of(shop.id) is None
+
+
+def test_an_edit_that_stays_at_the_address_keeps_the_password(
+    application: CapacityApplication, store: MemoryStore
+) -> None:
+    shop = application.add_instance(SHOP, password=Secret("s"))
+    edited = application.edit_instance(
+        shop.id, {"description": "d", "filters": FilterRules(("x",))}
+    )
+    assert edited.password_ref == SEALED
+    assert application.get_instance(shop.id).description == "d"
+    assert store.secret_of(shop.id) is not None
+
+
+def test_a_new_password_may_come_with_a_new_address(
+    application: CapacityApplication, store: MemoryStore
+) -> None:
+    shop = application.add_instance(SHOP, password=Secret("old"))
+    changes = {"host": "new.example.org"}
+    moved = application.edit_instance(shop.id, changes, password=Secret("new"))
+    kept = store.secret_of(shop.id)
+    assert kept is not None
+    assert (moved.password_ref, kept.reveal()) == (SEALED, "new")
+
+
+def test_names_are_unique_among_the_living(application: CapacityApplication) -> None:
+    shop = application.add_instance(SHOP)
+    with pytest.raises(ConflictError):
+        application.add_instance(evolve(SHOP, host="other"))
+    gone = application.remove_instance(shop.id)
+    assert gone.deleted_at == NOON
+    assert application.add_instance(SHOP).id != shop.id
+
+
+def test_a_removed_instance_forgets_its_password_and_is_gone(
+    application: CapacityApplication, store: MemoryStore
+) -> None:
+    shop = application.add_instance(SHOP, password=Secret("s"))
+    application.remove_instance(shop.id)
+    assert store.secret_of(shop.id) is None
+    assert application.find_instance("shop") is None
+    assert application.instances(Paging()).total == 0
+
+
+def test_the_same_address_and_user_is_the_same_instance(application: CapacityApplication) -> None:
+    first = application.get_or_add_instance(SHOP)
+    again = application.get_or_add_instance(evolve(SHOP, name="other", db_type="postgresql"))
+    assert again.id == first.id
+    with pytest.raises(ConflictError) as caught:
+        application.get_or_add_instance(evolve(SHOP, name="third", username="writer"))
+    assert caught.value.message.params["name"] == "shop"
+
+
+def test_files_from_afar_lie_below_the_root(application: CapacityApplication) -> None:
+    assert application.add_instance(FILES, from_afar=True).name == "files"
+    outside = evolve(FILES, name="outside", path="/etc")
+    with pytest.raises(InvalidInputError) as caught:
+        application.add_instance(outside, from_afar=True)
+    assert caught.value.field == "path"
+    here = application.add_instance(outside)
+    with pytest.raises(InvalidInputError):
+        application.edit_instance(here.id, {"path": "/root"}, from_afar=True)
+
+
+def test_instances_are_listed_by_name(application: CapacityApplication) -> None:
+    for name in ("b", "a", "c"):
+        application.add_instance(evolve(SHOP, name=name, host=f"{name}.example.org"))
+    page = application.instances(Paging(1, 2))
+    assert ([instance.name for instance in page.rows], page.total) == (["a", "b"], 3)
+    found = application.find_instance("c")
+    assert found is not None
+    assert found.address == NetworkAddress("c.example.org", 5432)
+
+
+def test_databases_and_their_history_can_be_read(application: CapacityApplication) -> None:
+    shop = application.add_instance(SHOP)
+    application.sync(shop.id)
+    (row,) = application.databases(shop.id, Paging()).rows
+    assert row.is_active
+    assert row.size is not None
+    assert row.size.last_outcome is Outcome.MEASURED
+    assert application.history(shop.id, "a", DateRange(), Paging()).rows == (row.size,)
+
+
+def test_tokens_open_what_their_scope_covers(application: CapacityApplication) -> None:
+    kept, token = application.create_token("ci", Scope.UPDATE)
+    assert application.authorize(token, Scope.VIEW) == kept
+    assert application.tokens() == [kept]
+    with pytest.raises(PermissionRequiredError):
+        application.authorize(token, Scope.ADMIN)
+    for bad in (None, "", "cap_guess"):
+        with pytest.raises(AuthenticationRequiredError):
+            application.authorize(bad, Scope.VIEW)
+    with pytest.raises(ConflictError):
+        application.create_token("ci", Scope.VIEW)
+    application.revoke_token("ci")
+    with pytest.raises(AuthenticationRequiredError):
+        application.authorize(token, Scope.VIEW)
+    with pytest.raises(NotFoundError):
+        application.revoke_token("ci")
+
+
+def test_a_bare_application_takes_any_path_and_closes_quietly(store: MemoryStore) -> None:
+    bare = CapacityApplication(
+        begin=store.begin,
+        leases=store.leases,
+        coordinator_for=Target().converse,
+        now=lambda: NOON,
+        engines=ENGINES,
+    )
+    assert bare.add_instance(FILES, from_afar=True).name == "files"
+    bare.check_store()
+    bare.close()
