@@ -48,7 +48,7 @@ class Target:
     password: Secret | None = None
 
     def converse(
-        self, _: Instance, *, deadline: float, password: Secret | None = None
+        self, _: Instance, /, *, deadline: float, password: Secret | None = None
     ) -> CapacitySyncCoordinator:
         self.deadline, self.password = deadline, password
         self.meanwhile()
