@@ -1,0 +1,83 @@
+"""The `capacity` command. It speaks English to people and JSON to programs."""
+
+import io
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from capacity_adapters.cli.demo import demo
+from capacity_adapters.cli.instances import instance
+from capacity_adapters.cli.output import Report, asked_now, say
+from capacity_adapters.cli.serve import serve
+from capacity_adapters.cli.sizes import sizes
+from capacity_adapters.cli.store import store
+from capacity_adapters.cli.sync import sync
+from capacity_adapters.cli.tokens import token
+from capacity_core.answer import ERROR_CODES, failure
+from capacity_core.errors import CapacityError, InvalidInputError
+from capacity_core.messages import Language, Text, render, text
+
+log = logging.getLogger(__name__)
+
+INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def capacity() -> None:
+    """Tell how large every database of every instance is."""
+
+
+for _command in (sync, sizes, instance, store, token, serve, demo):
+    capacity.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, 1 failed, 2 wrong usage, 130 interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    json_wanted = "--json" in given
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name must not fail for the locale's sake
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        report = _run(given, json_wanted=json_wanted)
+        if isinstance(report, Report):  # --help has said all it has to say
+            say(report, json_wanted=json_wanted)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return report.exit_code if isinstance(report, Report) else report
+
+
+def _run(given: list[str], *, json_wanted: bool) -> Report | int:
+    """Run the command; every error becomes a report."""
+    try:
+        return capacity.main(given, prog_name="capacity", standalone_mode=False)  # type: ignore[no-any-return]  # what our commands return
+    except click.ClickException as error:
+        if not json_wanted:
+            error.show()
+            return error.exit_code
+        said = Text(error.format_message())
+        return Report(failure("VALIDATION_ERROR", said, asked_now()), (), error.exit_code)
+    except click.Abort:  # Ctrl-C, or the end of the input at a prompt
+        said = Text("Interrupted")
+        return Report(failure("INTERNAL_ERROR", said, asked_now()), ("interrupted",), INTERRUPTED)
+    except CapacityError as error:
+        return _refusal(error)
+    except BrokenPipeError:
+        raise
+    except Exception:  # the outermost seam: a bug is told in one line, and logged
+        document = failure("INTERNAL_ERROR", text("error.internal"), asked_now())
+        log.exception("internal error %s", document.error_id)
+        return Report(document, (f"error: {document.message} ({document.error_id})",), 1)
+
+
+def _refusal(error: CapacityError) -> Report:
+    codes = (code for kind, (_, code) in ERROR_CODES.items() if isinstance(error, kind))
+    extra = {"field": error.field} if isinstance(error, InvalidInputError) else None
+    document = failure(next(codes, "INTERNAL_ERROR"), error.message, asked_now(), extra)
+    return Report(document, (f"error: {render(error.message, Language.EN)}",), 1)

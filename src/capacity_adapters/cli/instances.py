@@ -1,0 +1,245 @@
+"""`capacity instance`: the register of instances."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import click
+from attrs import asdict, evolve
+
+from capacity_adapters.cli.output import Report, Table, done, every, shown
+from capacity_adapters.cli.passwords import given_password, password_options
+from capacity_adapters.cli.session import Session, with_session
+from capacity_adapters.cli.targets import engines_of, instance_for, located_by, place_of
+from capacity_adapters.cli.tls import changed_tls, tls_options
+from capacity_core.answer import as_json
+from capacity_core.application import CapacityApplication
+from capacity_core.instances import SEALED, InstanceFields, fields_of
+from capacity_core.messages import Language, render, text
+from capacity_core.model import Instance, Secret
+
+Command = Callable[..., object]
+
+# What is given as an option of the same name and goes into the field as it is.
+PLAIN_FIELDS = (
+    "name",
+    "db_type",
+    "host",
+    "port",
+    "path",
+    "username",
+    "database_name",
+    "password_ref",
+    "timezone",
+    "description",
+)
+NULLABLE = frozenset({"host", "path", "database_name", "password_ref", "timezone"})
+LISTS = ("exclude", "include")
+
+FIELD_OPTIONS = (
+    click.option("--name", help="What you call it; not all digits."),
+    click.option("--db-type", metavar="TYPE", help="Its engine, such as postgresql."),
+    click.option("--host", help="Name or address of a server."),
+    click.option("--port", type=int, help="Default: the engine's own."),
+    click.option("--path", help="A SQLite file, or a folder of them."),
+    click.option("--username", help="The login to measure with."),
+    click.option("--database-name", metavar="NAME", help="The database to log in to."),
+    click.option(
+        "--password-ref", metavar="REF", help="env:CAPACITY_SECRET_..., or file: and a name."
+    ),
+    click.option("--timezone", metavar="ZONE", help="Decides its business day."),
+    click.option("--description", metavar="TEXT"),
+    click.option("--exclude", multiple=True, metavar="GLOB", help="Databases that do not count."),
+    click.option("--include", multiple=True, metavar="GLOB", help="The only ones that count."),
+    click.option("--ignore-case/--no-ignore-case", default=None, help="In these globs."),
+    tls_options,
+    password_options,
+)
+
+
+def field_options(command: Command) -> Command:
+    for option in reversed(FIELD_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.group("instance")
+def instance() -> None:
+    """Register, show, change and remove instances; TARGET is a name, an id or a URL."""
+
+
+@instance.command("add")
+@click.option("--url", help="Such as postgresql://user@host:5432/, instead of single fields.")
+@field_options
+@with_session
+def add(
+    session: Session,
+    *,
+    url: str | None,
+    password_env: str | None,
+    password_file: str | None,
+    **given: object,
+) -> Report:
+    """Register an instance, by its URL or by --name, --db-type and --host or --path."""
+    with session.application() as application:
+        fields, in_url = _new_fields(application, url, given)
+        password = given_password(password_env, password_file, in_url)
+        added = application.add_instance(fields, password=password)
+    return _changed(added, "instance.created")
+
+
+@instance.command("list")
+@with_session
+def list_instances(session: Session) -> Report:
+    """List the registered instances."""
+    with session.application() as application:
+        found = every(application.instances)
+    rows = [
+        (
+            str(kept.id),
+            shown(kept.name),
+            kept.db_type,
+            place_of(kept),
+            "yes" if kept.is_active else "no",
+            _last_sync(kept),
+        )
+        for kept in found
+    ]
+    table = Table(("ID", "NAME", "TYPE", "PLACE", "ENABLED", "LAST SYNC"), rows, frozenset({"ID"}))
+    return done({"instances": [document_of(kept) for kept in found]}, table)
+
+
+@instance.command("show")
+@click.argument("target")
+@with_session
+def show(session: Session, *, target: str) -> Report:
+    """Show all that is kept of an instance, but its password."""
+    with session.application() as application:
+        kept = instance_for(application, target)
+    document = document_of(kept)
+    said = cast("Mapping[str, object]", as_json(document))
+    rows = [(name, _cell(value)) for name, value in said.items()]
+    return done({"instance": document}, Table(("FIELD", "VALUE"), rows))
+
+
+@instance.command("edit")
+@click.argument("target")
+@field_options
+@with_session
+def edit(
+    session: Session,
+    *,
+    target: str,
+    password_env: str | None,
+    password_file: str | None,
+    **given: object,
+) -> Report:
+    """Change the fields that are given; an empty value takes one away.
+
+    A kept password belongs to its address: it is forgotten when the address changes.
+    """
+    password = given_password(password_env, password_file)
+    with session.application() as application:
+        old = instance_for(application, target)
+        changes = _changes(fields_of(old), given)
+        new = application.edit_instance(old.id, changes, password=password)
+    return _changed(new, "instance.changed")
+
+
+@instance.command("enable")
+@click.argument("target")
+@with_session
+def enable(session: Session, *, target: str) -> Report:
+    """Let it be synced with all the others."""
+    return _set_active(session, target, is_active=True)
+
+
+@instance.command("disable")
+@click.argument("target")
+@with_session
+def disable(session: Session, *, target: str) -> Report:
+    """Leave it out of syncs of all instances; `capacity sync` still syncs it."""
+    return _set_active(session, target, is_active=False)
+
+
+@instance.command("remove")
+@click.argument("target")
+@with_session
+def remove(session: Session, *, target: str) -> Report:
+    """Remove an instance; its history stays in the store, its password does not."""
+    with session.application() as application:
+        gone = application.remove_instance(instance_for(application, target).id)
+    return _changed(gone, "instance.removed")
+
+
+def document_of(kept: Instance) -> dict[str, object]:
+    """Say of an instance what HTTP says of it; no secret is among it."""
+    fields = asdict(fields_of(kept), recurse=False)
+    sealed = fields["password_ref"] == SEALED
+    return {
+        "id": kept.id,
+        **fields,
+        "password_ref": None if sealed else fields["password_ref"],
+        "has_password": sealed,
+        "tls": {"mode": kept.tls.mode, "ca": kept.tls.ca, "state": kept.tls.state},
+        "created_at": kept.created_at,
+        "updated_at": kept.updated_at,
+        "last_sync": kept.last_sync,
+    }
+
+
+def _set_active(session: Session, target: str, *, is_active: bool) -> Report:
+    with session.application() as application:
+        old = instance_for(application, target)
+        new = application.edit_instance(old.id, {"is_active": is_active})
+    return _changed(new, "instance.changed")
+
+
+def _changed(kept: Instance, key: str) -> Report:
+    said = render(text(key, name=shown(kept.name)), Language.EN)
+    return done({"instance": document_of(kept)}, f"{said} (id {kept.id})")
+
+
+def _new_fields(
+    application: CapacityApplication, url: str | None, given: Mapping[str, object]
+) -> tuple[InstanceFields, Secret | None]:
+    if url is None:
+        if given["name"] is None or given["db_type"] is None:
+            raise click.UsageError("Give --url, or --name and --db-type.")
+        blank, in_url = InstanceFields(name="", db_type=""), None
+    else:
+        located = located_by(url, engines_of(application))
+        blank, in_url = located.fields, located.password
+    return evolve(blank, **_changes(blank, given)), in_url
+
+
+def _changes(old: InstanceFields, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn the options that were given into changes of fields."""
+    changes = {
+        name: None if name in NULLABLE and given[name] == "" else given[name]
+        for name in PLAIN_FIELDS
+        if given[name] is not None
+    }
+    rules: dict[str, Any] = {
+        kind: tuple(filter(None, given[kind])) for kind in LISTS if given[kind]
+    }
+    if given["ignore_case"] is not None:
+        rules["ignore_case"] = given["ignore_case"]
+    changes["filters"] = evolve(old.filters, **rules)
+    changes["tls"] = changed_tls(old.tls, given["tls"], given["tls_ca"])
+    return changes
+
+
+def _last_sync(kept: Instance) -> str:
+    last = kept.last_sync
+    if last is None:
+        return "never"
+    reason = f" ({last.reason})" if last.reason else ""
+    return f"{last.at:%Y-%m-%d %H:%M} {last.scenario}{reason}"
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_cell, value)) or "-"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_cell(item)}" for name, item in value.items())
+    return "-" if value is None or value == "" else shown(str(value))

@@ -1,0 +1,71 @@
+"""`capacity serve`: the HTTP service, reached by name, since adapters know no HTTP."""
+
+import logging
+import os
+from importlib import import_module
+from typing import Any
+
+import click
+
+from capacity_adapters.cli.output import Block, Report, done, say
+from capacity_adapters.cli.session import Session, with_session
+from capacity_adapters.settings import STORE_URL
+from capacity_core.access import Scope
+
+SERVER = "capacity_http.serve"
+
+
+@click.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65_535))
+@with_session
+def serve(session: Session, *, host: str, port: int) -> Report:
+    """Serve the HTTP API; the store is migrated first.
+
+    Without any token an admin token is made, and printed once.
+    """
+    configure_logging()
+    with session.application(upgrade=True) as application:
+        application.check_store()
+        token = None if application.tokens() else application.create_token("admin", Scope.ADMIN)[1]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    told: tuple[Block, ...] = (f"Serving on {url}",)
+    if token is not None:
+        told = (f"Admin token, shown only this once: {token}", *told)
+    say(done({"url": url, "token": token}, *told), json_wanted=session.json_wanted)
+    if session.store is not None:
+        os.environ[STORE_URL] = session.store  # the service reads its settings by itself
+    import_module(SERVER).serve(host, port)
+    return Report(None, ())
+
+
+def configure_logging() -> None:
+    """Log JSON lines to stderr; `component` is rendered as `module`, the event as `message`."""
+    import structlog  # noqa: PLC0415 -- only the service needs it
+
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.EventRenamer("message"),
+        structlog.processors.format_exc_info,
+        _rename_component,
+    ]
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+def _rename_component(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    # The standard library owns the word `module`, so the code says `component`.
+    if "component" in event:
+        event["module"] = event.pop("component")
+    return event

@@ -1,0 +1,49 @@
+"""What every command shares: its two options, the settings, and the application."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+
+import click
+from attrs import frozen
+
+from capacity_adapters.cli.output import Report
+from capacity_adapters.settings import STORE_URL, Settings, read_settings
+from capacity_core.application import CapacityApplication
+
+
+@frozen
+class Session:
+    """How this call was made: with which store, and for whom it prints."""
+
+    store: str | None
+    json_wanted: bool
+
+    def settings(self) -> Settings:
+        """Raises SettingsError."""
+        chosen = {} if self.store is None else {STORE_URL: self.store}
+        return read_settings({**os.environ, **chosen})
+
+    @contextmanager
+    def application(self, *, upgrade: bool = False) -> Iterator[CapacityApplication]:
+        """Lend the application. Raises SettingsError, StoreError."""
+        from capacity_adapters.wiring import build_application  # noqa: PLC0415 -- --help needs none
+
+        application = build_application(self.settings(), upgrade=upgrade)
+        try:
+            yield application
+        finally:
+            application.close()
+
+
+def with_session(command: Callable[..., Report]) -> Callable[..., Report]:
+    """Give a command `--store` and `--json`, and hand it their Session."""
+
+    @click.option("--store", metavar="URL", help="Where sizes are kept (CAPACITY_STORE_URL).")
+    @click.option("--json", "json_wanted", is_flag=True, help="Print one JSON document.")
+    @wraps(command)
+    def wrapped(store: str | None, json_wanted: bool, **given: object) -> Report:  # noqa: FBT001 -- click passes it by name
+        return command(Session(store, json_wanted), **given)
+
+    return wrapped

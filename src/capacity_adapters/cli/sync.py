@@ -1,0 +1,138 @@
+"""`capacity sync`: measure one instance now, and keep what was measured."""
+
+from math import isfinite
+
+import click
+
+from capacity_adapters.cli.output import (
+    Block,
+    Report,
+    Table,
+    asked_now,
+    human_size,
+    progress,
+    shown,
+)
+from capacity_adapters.cli.passwords import given_password, password_options, prompted_password
+from capacity_adapters.cli.session import Session, with_session
+from capacity_adapters.cli.targets import (
+    engines_of,
+    instance_for,
+    is_url,
+    located_by,
+    place_of,
+    registered,
+)
+from capacity_adapters.cli.tls import changed_tls, tls_options
+from capacity_adapters.settings import MAX_SECONDS
+from capacity_core.answer import sync_answer
+from capacity_core.application import CapacityApplication
+from capacity_core.messages import Language, render, text
+from capacity_core.model import Instance, Secret, Unmeasured
+from capacity_core.result import InstanceCapacitySyncActionResult
+
+EN = Language.EN
+
+
+def _deadline(
+    _context: click.Context, _option: click.Parameter, value: float | None
+) -> float | None:
+    if value is not None and not (isfinite(value) and 0 < value <= MAX_SECONDS):
+        raise click.BadParameter(f"more than 0 and at most {MAX_SECONDS} seconds")
+    return value
+
+
+@click.command("sync")
+@click.argument("target")
+@click.option(
+    "--deadline",
+    type=float,
+    callback=_deadline,
+    metavar="SECONDS",
+    help="The longest the whole sync may take (CAPACITY_SYNC_DEADLINE).",
+)
+@password_options
+@tls_options
+@with_session
+def sync(
+    session: Session,
+    *,
+    target: str,
+    deadline: float | None,
+    password_env: str | None,
+    password_file: str | None,
+    tls: str | None,
+    tls_ca: str | None,
+) -> Report:
+    """Measure every database of one instance.
+
+    TARGET is the name or id of a registered instance, or a URL such as
+    postgresql://user@host:5432/, mysql://user@host/ or sqlite:///folder, which is registered
+    first. The password is asked for at a terminal, and kept, sealed, once it connected.
+    """
+    with session.application() as application:
+        instance, in_url = _target(application, target)
+        given = given_password(password_env, password_file, in_url)
+        wanted = changed_tls(instance.tls, tls, tls_ca)
+        if wanted != instance.tls:
+            instance = application.edit_instance(instance.id, {"tls": wanted})
+        password = given or prompted_password(instance)
+        what = f"Syncing {shown(instance.name)} ({instance.db_type} at {place_of(instance)}) ..."
+        with progress(what, json_wanted=session.json_wanted):
+            result = application.sync(instance.id, deadline=deadline, password=password)
+    return report_of(result)
+
+
+def _target(application: CapacityApplication, target: str) -> tuple[Instance, Secret | None]:
+    if not is_url(target):
+        return instance_for(application, target), None
+    located = located_by(target, engines_of(application))
+    return registered(application, located), located.password
+
+
+def report_of(result: InstanceCapacitySyncActionResult) -> Report:
+    """Tell how a sync ended."""
+    answer = sync_answer(result, asked_now())
+    blocks = _success(result) if result.success else _failure(result)
+    return Report(answer.envelope, blocks, exit_code=0 if result.success else 1)
+
+
+def _success(result: InstanceCapacitySyncActionResult) -> tuple[Block, ...]:
+    blocks: list[Block] = []
+    if result.report.sizes or result.report.unmeasured:
+        blocks.append(_sizes(result))
+    count, without = len(result.report.sizes), len(result.report.unmeasured)
+    if count:
+        rest = f", and {without} without a size" if without else ""
+        blocks.append(f"Total: {human_size(result.total_size_bytes)} in {count} databases{rest}")
+    else:
+        blocks.append(render(text("sync.inventory_only"), EN))
+    if result.change is not None and result.change.filtered:
+        blocks.append(f"Left out by filters: {len(result.change.filtered)} (--json names them)")
+    blocks += [f"warning: {render(warning.message, EN)}" for warning in result.warnings]
+    return tuple(blocks)
+
+
+def _failure(result: InstanceCapacitySyncActionResult) -> tuple[Block, ...]:
+    said = render(text(result.decision.message, name=shown(result.instance.name)), EN)
+    blocks: list[Block] = [f"error: {said}"]
+    if result.failure is not None:
+        hint = render(result.failure.hint, EN).strip()
+        blocks.append(f"{result.failure.reason}: {hint}")
+    if result.since is not None:
+        blocks.append(f"It began at {result.since:%Y-%m-%d %H:%M:%S} UTC.")
+    if result.report.unmeasured:
+        blocks.append(_sizes(result))
+    return tuple(blocks)
+
+
+def _sizes(result: InstanceCapacitySyncActionResult) -> Table:
+    rows = [
+        (shown(size.name), human_size(size.size_bytes), size.method) for size in result.report.sizes
+    ]
+    rows += [(shown(u.name), human_size(None), _why(u)) for u in result.report.unmeasured]
+    return Table(("DATABASE", "SIZE", "HOW"), rows)
+
+
+def _why(database: Unmeasured) -> str:
+    return f"{database.outcome}: {render(database.hint, EN).strip()}"
