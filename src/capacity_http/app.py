@@ -1,0 +1,26 @@
+"""The service: the facade alone in an application of its own."""
+
+from importlib.metadata import version
+
+from litestar import Litestar
+
+from capacity_core import CapacityApplication
+from capacity_core.messages import Language
+from capacity_http.errors import error_handler_of
+from capacity_http.openapi import schema_config
+from capacity_http.plugin import CapacityConfig, CapacityPlugin
+
+
+def create_app(
+    application: CapacityApplication, *, language: Language = Language.ZH, workers: int = 8
+) -> Litestar:
+    """Serve the application over HTTP; `workers` syncs run at once, others wait."""
+    plugin = CapacityPlugin(
+        CapacityConfig(application=application, language=language, workers=workers)
+    )
+    return Litestar(
+        plugins=[plugin],
+        exception_handlers={Exception: error_handler_of(plugin.facade)},
+        openapi_config=schema_config(version("capacity-sync")),
+        logging_config=None,
+    )

@@ -1,0 +1,97 @@
+"""What every route stands on: the application, the thread pools, and how answers are sent."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import msgspec
+from attrs import define, field
+from litestar import Litestar, MediaType, Response
+
+from capacity_core import CapacityApplication
+from capacity_core.answer import Answer, Asked, as_json, success
+from capacity_core.messages import Language, Text
+from capacity_http.asking import Connection, asked_by
+
+Result = TypeVar("Result")
+
+READERS = 4  # reads and token checks are short; syncs never take their threads
+HEADERS: Mapping[str, str] = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+@define
+class Facade:
+    """Runs blocking work on two own pools: `workers` threads for syncs, a few for the rest."""
+
+    application: CapacityApplication
+    language: Language
+    workers: int
+    _syncs: ThreadPoolExecutor = field(init=False)
+    _reads: ThreadPoolExecutor = field(init=False)
+
+    @asynccontextmanager
+    async def lifespan(self, _app: Litestar) -> AsyncIterator[None]:
+        """Open the pools; at the end let running work finish, so that its commit is not lost."""
+        self._syncs = ThreadPoolExecutor(self.workers, thread_name_prefix="capacity-sync")
+        self._reads = ThreadPoolExecutor(READERS, thread_name_prefix="capacity-read")
+        try:
+            yield
+        finally:
+            for pool in (self._syncs, self._reads):
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def asked_by(self, connection: Connection) -> Asked:
+        return asked_by(connection, self.language, self.application.now())
+
+    async def in_readers(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._reads, work)
+
+    async def read(
+        self, connection: Connection, work: Callable[[Asked], Answer]
+    ) -> Response[bytes]:
+        """Answer by short work with the store."""
+        return await self._answer(self._reads, connection, work)
+
+    async def sync(
+        self, connection: Connection, work: Callable[[Asked], Answer]
+    ) -> Response[bytes]:
+        """Answer by work that waits for a target."""
+        return await self._answer(self._syncs, connection, work)
+
+    async def _answer(
+        self, pool: ThreadPoolExecutor, connection: Connection, work: Callable[[Asked], Answer]
+    ) -> Response[bytes]:
+        asked = self.asked_by(connection)
+
+        def answer() -> Response[bytes]:
+            return respond(work(asked), asked)
+
+        return await asyncio.get_running_loop().run_in_executor(pool, answer)
+
+
+def respond(
+    answer: Answer, asked: Asked, headers: Mapping[str, str] | None = None
+) -> Response[bytes]:
+    """Send the envelope as JSON; costly for a long list, so best called in a worker thread."""
+    return Response(
+        _encode(as_json(answer.envelope)),
+        status_code=answer.http_status,
+        media_type=MediaType.JSON,
+        headers={**HEADERS, "X-Request-Id": asked.request_id, **(headers or {})},
+    )
+
+
+def done(
+    data: Mapping[str, object], asked: Asked, message: Text, *, http_status: int = 200
+) -> Answer:
+    return Answer(http_status, success(message, data, asked))
+
+
+def _encode(document: object) -> bytes:
+    try:
+        return msgspec.json.encode(document)
+    except UnicodeEncodeError:  # a file name that is not Unicode: JSON can escape it
+        return json.dumps(document).encode()

@@ -1,0 +1,65 @@
+"""The facade as a Litestar plugin, for a host application of another purpose too."""
+
+from attrs import frozen
+from litestar import Router
+from litestar.config.app import AppConfig
+from litestar.di import Provide
+from litestar.plugins import InitPlugin
+
+from capacity_core import CapacityApplication
+from capacity_core.messages import Language
+from capacity_http.auth import guard_of
+from capacity_http.errors import error_handler_of
+from capacity_http.facade import Facade
+from capacity_http.openapi import BEARER, SECURITY
+from capacity_http.routes import api_routes, health_routes
+from capacity_http.routes.parameters import paging_of
+
+MAX_BODY_BYTES = 1024 * 1024
+
+
+@frozen(kw_only=True)
+class CapacityConfig:
+    """`workers` syncs run at once, others wait; `path` is where all routes hang.
+
+    The application stays its maker's: the plugin does not close it.
+    """
+
+    application: CapacityApplication
+    language: Language = Language.ZH
+    workers: int = 8
+    path: str = "/"
+
+
+class CapacityPlugin(InitPlugin):
+    """Adds our routes with their own guard and errors; a host's other routes stay as they are."""
+
+    def __init__(self, config: CapacityConfig) -> None:
+        self.facade = Facade(config.application, config.language, config.workers)
+        self.path = config.path
+
+    def on_app_init(self, app_config: AppConfig) -> AppConfig:
+        """Hang in the routes, the pools' lifespan and the schema's security scheme."""
+        app_config.route_handlers.append(self._router())
+        app_config.lifespan.append(self.facade.lifespan)
+        if app_config.openapi_config is not None:
+            there = app_config.openapi_config.components
+            every = there if isinstance(there, list) else [there]
+            app_config.openapi_config.components = [*every, SECURITY]
+        return app_config
+
+    def _router(self) -> Router:
+        return Router(
+            self.path,
+            route_handlers=[
+                *health_routes(),
+                Router("/api/v1", route_handlers=api_routes(), security=[{BEARER: []}]),
+            ],
+            guards=[guard_of(self.facade)],
+            dependencies={
+                "facade": Provide(lambda: self.facade, sync_to_thread=False),
+                "paging": Provide(paging_of, sync_to_thread=False),
+            },
+            exception_handlers={Exception: error_handler_of(self.facade)},
+            request_max_body_size=MAX_BODY_BYTES,
+        )

@@ -1,0 +1,221 @@
+"""What answers show of the core's values. No secret is among it."""
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any, Generic, Literal, TypeVar
+
+from attrs import asdict, fields, frozen
+
+from capacity_core.answer import SyncPayload, mebibytes
+from capacity_core.filters import FilterRules
+from capacity_core.instances import SEALED, fields_of
+from capacity_core.model import Instance, LastSync, TlsMode
+from capacity_core.reads import DatabaseRow, Page, SizeRow
+
+Item = TypeVar("Item")
+Row = TypeVar("Row")
+Data = TypeVar("Data")
+
+
+@frozen
+class Succeeded(Generic[Data]):
+    """The envelope of every success, as the schema describes it."""
+
+    success: Literal[True]
+    error: Literal[False]
+    message: str
+    message_code: Literal["OPERATION_SUCCESS"]
+    timestamp: str
+    data: Data
+
+
+@frozen
+class TlsView:
+    mode: TlsMode
+    ca: str | None
+    state: str
+
+
+@frozen(kw_only=True)
+class InstanceView:
+    """`has_password` tells of a password kept sealed, `password_ref` of one kept elsewhere."""
+
+    id: int
+    name: str
+    db_type: str
+    host: str | None
+    port: int | None
+    path: str | None
+    username: str
+    database_name: str | None
+    has_password: bool
+    password_ref: str | None
+    description: str
+    is_active: bool
+    timezone: str | None
+    filters: FilterRules
+    tls: TlsView
+    created_at: str
+    updated_at: str
+    last_sync: LastSync | None
+
+
+@frozen(kw_only=True)
+class SizeView:
+    """A size in bytes and in whole MiB, rounded up; null where there is none."""
+
+    size_bytes: int | None
+    size_mb: int | None
+    data_size_bytes: int | None
+    data_size_mb: int | None
+    log_size_bytes: int | None
+    log_size_mb: int | None
+    method: str | None
+    collected_at: str | None
+
+
+@frozen(kw_only=True)
+class DayView(SizeView):
+    """One database on one business day, and how the day's latest attempt ended."""
+
+    database_name: str
+    collected_date: str
+    outcome: str
+    last_attempt_at: str
+
+
+@frozen(kw_only=True)
+class DatabaseView(SizeView):
+    """A known database: its last known size, and how its latest attempt ended."""
+
+    database_name: str
+    is_active: bool
+    is_system: bool
+    first_seen_date: str
+    last_seen_date: str
+    deleted_at: str | None
+    collected_date: str | None
+    outcome: str | None
+    last_attempt_at: str | None
+
+
+@frozen
+class HealthData:
+    status: str
+
+
+@frozen
+class InstanceData:
+    instance: InstanceView
+
+
+@frozen
+class SyncData:
+    result: SyncPayload
+
+
+@frozen(kw_only=True)
+class PageData(Generic[Item]):
+    items: list[Item]
+    total: int
+    page: int
+    pages: int
+    limit: int
+    has_prev: bool
+    has_next: bool
+
+
+@frozen(kw_only=True)
+class DatabasesData(PageData[DatabaseView]):
+    """`tls` is how the connections to the instance are protected."""
+
+    tls: str
+
+
+def instance_view(instance: Instance) -> InstanceView:
+    said = fields_of(instance)
+    sealed = said.password_ref == SEALED
+    return InstanceView(
+        id=instance.id,
+        name=said.name,
+        db_type=said.db_type,
+        host=said.host,
+        port=said.port,
+        path=said.path,
+        username=said.username,
+        database_name=said.database_name,
+        has_password=sealed,
+        password_ref=None if sealed else said.password_ref,
+        description=said.description,
+        is_active=said.is_active,
+        timezone=said.timezone,
+        filters=said.filters,
+        tls=TlsView(said.tls.mode, said.tls.ca, said.tls.state),
+        created_at=instance.created_at.isoformat(),
+        updated_at=instance.updated_at.isoformat(),
+        last_sync=instance.last_sync,
+    )
+
+
+def database_view(row: DatabaseRow) -> DatabaseView:
+    return DatabaseView(
+        **_size(row.size),
+        database_name=row.database_name,
+        is_active=row.is_active,
+        is_system=row.is_system,
+        first_seen_date=row.first_seen_date.isoformat(),
+        last_seen_date=row.last_seen_date.isoformat(),
+        deleted_at=_iso(row.deleted_at),
+        collected_date=row.size.collected_date.isoformat() if row.size else None,
+        outcome=row.latest.last_outcome if row.latest else None,
+        last_attempt_at=row.latest.last_attempt_at.isoformat() if row.latest else None,
+    )
+
+
+def day_view(row: SizeRow) -> DayView:
+    return DayView(
+        **_size(row),
+        database_name=row.database_name,
+        collected_date=row.collected_date.isoformat(),
+        outcome=row.last_outcome,
+        last_attempt_at=row.last_attempt_at.isoformat(),
+    )
+
+
+def page_data(page: Page[Row], view: Callable[[Row], Item]) -> dict[str, object]:
+    """Show a page of rows; no row at all is 0 pages."""
+    number, limit = page.paging.page, page.paging.limit
+    pages = -(-page.total // limit)
+    data = PageData(
+        items=[view(row) for row in page.rows],
+        total=page.total,
+        page=number,
+        pages=pages,
+        limit=limit,
+        has_prev=number > 1,
+        has_next=number < pages,
+    )
+    return asdict(data, recurse=False)
+
+
+def _size(row: SizeRow | None) -> dict[str, Any]:
+    if row is None:
+        return dict.fromkeys(field.name for field in fields(SizeView))
+    return {
+        "size_bytes": row.size_bytes,
+        "size_mb": _mb(row.size_bytes),
+        "data_size_bytes": row.data_size_bytes,
+        "data_size_mb": _mb(row.data_size_bytes),
+        "log_size_bytes": row.log_size_bytes,
+        "log_size_mb": _mb(row.log_size_bytes),
+        "method": row.method,
+        "collected_at": _iso(row.collected_at),
+    }
+
+
+def _mb(size: int | None) -> int | None:
+    return None if size is None else mebibytes(size)
+
+
+def _iso(moment: date | None) -> str | None:
+    return None if moment is None else moment.isoformat()
