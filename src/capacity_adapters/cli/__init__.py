@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 INTERRUPTED = 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 def capacity() -> None:
     """Tell how large every database of every instance is."""
 
