@@ -1,0 +1,123 @@
+"""From a host name to checked addresses, and from those to the first that answers."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+from typing import Any, Final, TypeVar
+
+from capacity_core.model import CollectFailed, Reason
+
+IPAddress = IPv4Address | IPv6Address
+Networks = Sequence[IPv4Network | IPv6Network]
+Resolve = Callable[[str, int], Iterable[Any]]
+Connected = TypeVar("Connected")
+
+# A system's resolver cannot be interrupted: a look-up that outlives its deadline is left behind,
+# and so many of them at most may be under way.
+MAX_LOOKUPS: Final = 16
+_LOOKUPS = threading.BoundedSemaphore(MAX_LOOKUPS)
+
+# Clouds hand out credentials here, to whoever asks from inside.
+_METADATA: Networks = (ip_network("169.254.169.254/32"), ip_network("fd00:ec2::254/128"))
+_TRY_NEXT = frozenset({Reason.REFUSED, Reason.UNREACHABLE, Reason.TIMEOUT})
+
+
+def resolve_with_system(host: str, port: int) -> Iterable[Any]:
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+
+
+def addresses_of(
+    host: str, by: float, networks: Networks, resolve: Resolve = resolve_with_system
+) -> list[IPAddress]:
+    """Return the addresses of a host that may be connected to, in the resolver's order.
+
+    `by` is an absolute time of time.monotonic. Raises CollectFailed.
+    """
+    try:
+        found = [ip_address(host)]
+    except ValueError:
+        found = _look_up(host, by, resolve)
+    allowed = [address for address in found if is_allowed(address, networks)]
+    if not allowed:
+        raise CollectFailed(Reason.ADDRESS_REFUSED)
+    return allowed
+
+
+def is_allowed(address: IPAddress, networks: Networks) -> bool:
+    """Say whether we may connect there; an empty `networks` allows what is never refused."""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    real = mapped or address
+    if real.is_link_local or real.is_multicast or real.is_unspecified:
+        return False
+    if any(real in network for network in _METADATA):
+        return False
+    return not networks or any(real in network for network in networks)
+
+
+def _look_up(host: str, by: float, resolve: Resolve) -> list[IPAddress]:
+    if not _LOOKUPS.acquire(timeout=max(0.0, by - time.monotonic())):
+        raise CollectFailed(Reason.TIMEOUT)
+    answer: Future[list[IPAddress]] = Future()
+    threading.Thread(
+        target=_answer, args=(answer, host, resolve), name="look-up", daemon=True
+    ).start()
+    try:
+        return answer.result(max(0.0, by - time.monotonic()))
+    except TimeoutError as error:
+        raise CollectFailed(Reason.TIMEOUT) from error
+    except (OSError, UnicodeError) as error:  # a label too long for a host name is a UnicodeError
+        raise CollectFailed(Reason.NAME_RESOLUTION) from error
+
+
+def _answer(answer: "Future[list[IPAddress]]", host: str, resolve: Resolve) -> None:
+    try:
+        # sockaddr is the fifth field, the address its first; a zone index is no part of it
+        rows = [str(row[4][0]).partition("%")[0] for row in resolve(host, 0)]
+        answer.set_result([ip_address(text) for text in dict.fromkeys(rows)])
+    except BaseException as error:  # noqa: BLE001 -- handed to the thread that waits
+        answer.set_exception(error)
+    finally:
+        _LOOKUPS.release()
+
+
+def first_reachable(
+    addresses: Sequence[IPAddress],
+    by: float,
+    connect: Callable[[IPAddress, float], Connected],
+    reason_of: Callable[[BaseException], Reason],
+) -> Connected:
+    """Connect to the first address that answers; each may take its share of the time left.
+
+    An answer, even a refused login, ends the search. Raises what the last try raised.
+    """
+    *others, last = addresses
+    for number, address in enumerate(others):
+        now = time.monotonic()
+        share = now + (by - now) / (len(addresses) - number)
+        try:
+            return connect(address, share)
+        except Exception as error:
+            if reason_of(error) not in _TRY_NEXT:
+                raise
+    return connect(last, by)
+
+
+def open_socket(address: IPAddress, port: int, by: float) -> socket.socket:
+    """Open a TCP connection, without a time limit of its own afterwards. Raises OSError."""
+    left = by - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    connection = socket.create_connection((str(address), port), timeout=left)
+    connection.settimeout(None)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection

@@ -1,0 +1,134 @@
+"""The life of a conversation, its deadline and its errors: written once, for every engine."""
+
+import importlib
+import logging
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from typing import Final
+
+from attrs import define, field
+
+from capacity_adapters.engines.deadline import Guard
+from capacity_adapters.engines.engine import (
+    Conversation,
+    Engine,
+    Target,
+    TargetPolicy,
+    classify,
+)
+from capacity_core.model import (
+    CapacityReport,
+    CollectFailed,
+    Failure,
+    Instance,
+    Inventory,
+    Reason,
+    Secret,
+)
+
+log = logging.getLogger(__name__)
+
+CLOSE_SECONDS: Final = 0.3
+_LOGGED_CHARACTERS: Final = 300
+
+
+@define(eq=False)
+class EngineCoordinator:
+    """One conversation with one instance; fits the port CapacitySyncCoordinator.
+
+    `module` holds the engine as ENGINE and is imported late, for its driver comes with it;
+    `package` is what to install if that fails. `deadline`, in seconds, counts from `connect`.
+    """
+
+    instance: Instance
+    module: str
+    package: str
+    policy: TargetPolicy
+    deadline: float
+    secret: Callable[[], Secret]
+    failure: Failure | None = field(default=None, init=False)
+    _guard: Guard | None = field(default=None, init=False)
+    _engine: Engine | None = field(default=None, init=False)
+    _conversation: Conversation | None = field(default=None, init=False)
+
+    def connect(self) -> bool:
+        self.disconnect()
+        self.failure = None
+        guard = self._guard = Guard.starting_now(self.policy.connect_deadline, self.deadline)
+        try:
+            engine = self._engine = self._load()
+            target = Target(self.instance, self.secret(), self.policy)
+            with self._seam(engine, guard, target.password):
+                self._conversation = engine.open(target, guard)
+                guard.connected()
+        except CollectFailed as error:
+            self.failure = error.failure
+            self.disconnect()
+        return self.failure is None
+
+    def fetch_inventory(self) -> Inventory:
+        with self._conversing() as conversation:
+            return conversation.inventory()
+
+    def collect_capacity(self, names: AbstractSet[str]) -> CapacityReport:
+        with self._conversing() as conversation:
+            return conversation.measure(names)
+
+    def disconnect(self) -> None:
+        conversation, self._conversation = self._conversation, None
+        guard, self._guard = self._guard, None
+        if guard is None:
+            return
+        try:
+            if conversation is not None and self._engine is not None:
+                guard.hurry(CLOSE_SECONDS)
+                with self._seam(self._engine, guard):
+                    conversation.close()
+        except CollectFailed:
+            pass  # logged at the seam; the conversation is over either way
+        finally:
+            guard.close()
+
+    def _load(self) -> Engine:
+        try:
+            engine: Engine = importlib.import_module(self.module).ENGINE
+        except ImportError as error:
+            log.warning("the driver of %s is missing: %s", self.instance.db_type, error)
+            failure = Failure.of(Reason.DRIVER_MISSING, package=self.package)
+            raise CollectFailed(failure.reason, failure.hint) from error
+        return engine
+
+    @contextmanager
+    def _conversing(self) -> Iterator[Conversation]:
+        conversation, guard, engine = self._conversation, self._guard, self._engine
+        if conversation is None or guard is None or engine is None:
+            raise CollectFailed(Reason.CONNECTION_LOST)
+        with self._seam(engine, guard):
+            guard.remaining()
+            yield conversation
+
+    @contextmanager
+    def _seam(self, engine: Engine, guard: Guard, password: Secret | None = None) -> Iterator[None]:
+        """Whatever a driver raises leaves here as CollectFailed, with one reason."""
+        errors: tuple[type[Exception], ...] = (CollectFailed, *engine.errors)
+        try:
+            yield
+        except errors as error:
+            timed_out = Failure.of(Reason.TIMEOUT)
+            failure = timed_out if guard.fired else classify(error, engine)
+            log.warning(
+                "instance %s: %s: %s",
+                self.instance.id,
+                failure.reason,
+                _redacted(error, password),
+            )
+            raise CollectFailed(failure.reason, failure.hint) from error
+
+
+def _redacted(error: Exception, password: Secret | None) -> str:
+    """Tell an error in one line without the password, which a peer may have sent back."""
+    said = f"{type(error).__name__}: {error}"
+    if password is not None and password.reveal():
+        said = said.replace(password.reveal(), "***")
+    return ascii(said[:_LOGGED_CHARACTERS])

@@ -1,0 +1,122 @@
+"""The engine contract: what one file has to bring so that one kind of target can be asked."""
+
+import errno
+import socket
+import ssl
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from ipaddress import IPv4Network, IPv6Network
+from types import MappingProxyType
+from typing import Protocol
+
+from attrs import frozen
+
+from capacity_adapters.engines.deadline import Guard
+from capacity_core.model import (
+    CapacityReport,
+    CollectFailed,
+    Failure,
+    Instance,
+    Inventory,
+    Reason,
+    Secret,
+)
+
+
+@frozen
+class TargetPolicy:
+    """How targets may be asked. `connect_deadline` is in seconds.
+
+    `size_connections` bounds the connections that measure one instance; `networks` are those that
+    may be connected to, none meaning any.
+    """
+
+    connect_deadline: float = 10.0
+    size_connections: int = 1
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+
+
+@frozen
+class Target:
+    """What an engine needs to open a conversation."""
+
+    instance: Instance
+    password: Secret
+    policy: TargetPolicy
+
+
+class Conversation(Protocol):
+    """An open conversation with one target. Every method may raise the engine's errors."""
+
+    def inventory(self) -> Inventory: ...
+
+    def measure(self, names: AbstractSet[str]) -> CapacityReport:
+        """Measure these, of those that the inventory told."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@frozen
+class Engine:
+    """One kind of target: how it is opened, what its driver raises, and what that means.
+
+    `failure_of` knows the engine's own errors, and is asked for each error of a chain of causes.
+    """
+
+    open: Callable[[Target, Guard], Conversation]
+    errors: tuple[type[Exception], ...]
+    failure_of: Callable[[BaseException], Failure | None]
+
+
+# The first that fits; what a system call means is in UNREACHABLE_CODES.
+BUILTIN_REASONS: Mapping[type[BaseException], Reason] = MappingProxyType(
+    {
+        ssl.SSLError: Reason.TLS,
+        socket.gaierror: Reason.NAME_RESOLUTION,
+        TimeoutError: Reason.TIMEOUT,
+        ConnectionRefusedError: Reason.REFUSED,
+        ConnectionError: Reason.CONNECTION_LOST,
+        UnicodeError: Reason.PROTOCOL,
+        struct.error: Reason.PROTOCOL,
+        IndexError: Reason.PROTOCOL,
+        AssertionError: Reason.PROTOCOL,
+    }
+)
+UNREACHABLE_CODES = frozenset(
+    {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.EADDRNOTAVAIL}
+)
+
+
+def classify(error: BaseException, engine: Engine) -> Failure:
+    """Say what an error means to an operator; never guessed: unknown is reason `other`."""
+    for each in _chain(error):
+        failure = _failure_of(each, engine)
+        if failure is not None:
+            return failure
+    return Failure.of(Reason.OTHER)
+
+
+def _failure_of(error: BaseException, engine: Engine) -> Failure | None:
+    if isinstance(error, CollectFailed):
+        return error.failure
+    known = engine.failure_of(error)
+    if known is not None:
+        return known
+    for kind, reason in BUILTIN_REASONS.items():
+        if isinstance(error, kind):
+            return Failure.of(reason)
+    if isinstance(error, OSError) and error.errno in UNREACHABLE_CODES:
+        return Failure.of(Reason.UNREACHABLE)
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Walk an error and its causes, which a driver may have tied into a loop."""
+    seen: set[int] = set()
+    each: BaseException | None = error
+    while each is not None and id(each) not in seen:
+        seen.add(id(each))
+        yield each
+        each = each.__cause__ or each.__context__

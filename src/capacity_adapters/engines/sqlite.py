@@ -1,0 +1,146 @@
+"""SQLite files: looked at, never opened through SQLite, which would leave side files behind."""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from attrs import define, field
+
+from capacity_adapters.engines.deadline import Guard
+from capacity_adapters.engines.engine import Engine, Target
+from capacity_core.model import (
+    CapacityReport,
+    CollectFailed,
+    DatabaseSize,
+    Failure,
+    FileAddress,
+    Inventory,
+    Outcome,
+    Reason,
+    SeenDatabase,
+    Unmeasured,
+)
+
+METHOD: Final = "sqlite.file_size"
+HEADER: Final = b"SQLite format 3\0"
+ENDINGS: Final = (".db", ".sqlite", ".sqlite3", ".db3")
+# Bytes that belong to the database but not yet to its file; -shm is only an index into them.
+SIDE_FILES: Final = ("-wal", "-journal")
+
+REASONS: Mapping[type[BaseException], Reason] = MappingProxyType(
+    {
+        PermissionError: Reason.PERMISSION_DENIED,
+        FileNotFoundError: Reason.PATH_MISSING,
+        NotADirectoryError: Reason.PATH_MISSING,
+        ValueError: Reason.PATH_MISSING,  # a NUL in the path
+    }
+)
+OUTCOMES: Mapping[type[OSError], Outcome] = MappingProxyType(
+    {
+        PermissionError: Outcome.DENIED,
+        FileNotFoundError: Outcome.VANISHED,
+    }
+)
+
+
+@define(eq=False)
+class _Files:
+    """A conversation with a file, or with a folder of files, not recursive."""
+
+    path: Path
+    guard: Guard
+    _paths: dict[str, Path] = field(factory=dict, init=False)
+
+    def inventory(self) -> Inventory:
+        found = (self.path,) if self.path.is_file() else self._databases()
+        self._paths = {shown_name(path.name): path for path in found}
+        return Inventory(tuple(SeenDatabase(name) for name in sorted(self._paths)))
+
+    def _databases(self) -> Iterator[Path]:
+        with os.scandir(self.path) as entries:
+            for entry in entries:
+                self.guard.remaining()
+                if entry.is_file() and (
+                    entry.name.lower().endswith(ENDINGS) or _begins_like_sqlite(Path(entry.path))
+                ):
+                    yield Path(entry.path)
+
+    def measure(self, names: AbstractSet[str]) -> CapacityReport:
+        fates = [self._fate(name) for name in sorted(names)]
+        return CapacityReport(
+            tuple(fate for fate in fates if isinstance(fate, DatabaseSize)),
+            tuple(fate for fate in fates if isinstance(fate, Unmeasured)),
+        )
+
+    def _fate(self, name: str) -> DatabaseSize | Unmeasured:
+        path = self._paths.get(name)
+        if path is None:
+            return Unmeasured.of(name, Outcome.VANISHED)
+        if self.guard.expired:
+            return Unmeasured.of(name, Outcome.TIMED_OUT)
+        try:
+            return size_of(name, path)
+        except OSError as error:
+            outcomes = (OUTCOMES[kind] for kind in OUTCOMES if isinstance(error, kind))
+            return Unmeasured.of(name, next(outcomes, Outcome.ERROR))
+
+    def close(self) -> None:
+        self._paths.clear()
+
+
+def shown_name(name: str) -> str:
+    """Spell a file's name in Unicode; bytes that are none show as escapes, so it can be stored."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def size_of(name: str, path: Path) -> DatabaseSize | Unmeasured:
+    """Measure one file with its side files, which lie beside the real file of a link."""
+    with path.open("rb") as file:
+        data = os.fstat(file.fileno()).st_size
+        if data and file.read(len(HEADER)) != HEADER:
+            return Unmeasured.of(name, Outcome.INVALID)
+    real = path.resolve()
+    log = sum(_size_if_there(real.with_name(real.name + ending)) for ending in SIDE_FILES)
+    return DatabaseSize(name, data + log, METHOD, data_size_bytes=data, log_size_bytes=log)
+
+
+def _size_if_there(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _begins_like_sqlite(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(HEADER)) == HEADER
+    except OSError:  # no database by its name, and its content is not ours to read
+        return False
+
+
+def open_files(target: Target, guard: Guard) -> _Files:
+    address = target.instance.address
+    if not isinstance(address, FileAddress):
+        raise CollectFailed(Reason.PATH_MISSING)
+    path = Path(address.path)
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        os.scandir(path).close()  # may we list it?
+    elif not stat.S_ISREG(mode):
+        raise CollectFailed(Reason.PATH_MISSING)
+    return _Files(path, guard)
+
+
+def failure_of(error: BaseException) -> Failure | None:
+    for kind, reason in REASONS.items():
+        if isinstance(error, kind):
+            return Failure.of(reason)
+    return None
+
+
+ENGINE: Final = Engine(open=open_files, errors=(OSError, ValueError), failure_of=failure_of)
