@@ -25,6 +25,12 @@ class Session:
         chosen = {} if self.store is None else {STORE_URL: self.store}
         return read_settings({**os.environ, **chosen})
 
+    def store_url(self) -> str:
+        """Raises SettingsError, StoreError."""
+        from capacity_adapters.wiring import store_url_of  # noqa: PLC0415 -- --help needs none
+
+        return store_url_of(self.settings())
+
     @contextmanager
     def application(self, *, upgrade: bool = False) -> Iterator[CapacityApplication]:
         """Lend the application. Raises SettingsError, StoreError."""

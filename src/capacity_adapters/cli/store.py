@@ -2,7 +2,7 @@
 
 import click
 
-from capacity_adapters.cli.output import Report
+from capacity_adapters.cli.output import Report, Table, done
 from capacity_adapters.cli.session import Session, with_session
 
 
@@ -14,20 +14,29 @@ def store() -> None:
 @store.command("status")
 @with_session
 def status(session: Session) -> Report:
-    """Say which version the store's schema has, and which one this program needs."""
+    """Say where the store is, and whether its schema fits this program."""
     from capacity_adapters.store import store_status  # noqa: PLC0415 -- --help needs no store
-    from capacity_adapters.wiring import store_url_of  # noqa: PLC0415 -- likewise
 
-    found = store_status(store_url_of(session.settings()))
-    raise NotImplementedError(found)
+    found = store_status(session.store_url())
+    rows = [
+        ("store", found.where),
+        ("state", found.state),
+        ("version", found.version or "-"),
+        ("needed", found.needed),
+    ]
+    return done({"store": found}, Table(("FIELD", "VALUE"), rows))
 
 
 @store.command("upgrade")
 @with_session
 def upgrade(session: Session) -> Report:
-    """Create the store, or bring its schema up to date."""
-    from capacity_adapters.store import upgrade_store  # noqa: PLC0415 -- --help needs no store
-    from capacity_adapters.wiring import store_url_of  # noqa: PLC0415 -- likewise
+    """Create the store, or bring its schema up to date; its data stay."""
+    from capacity_adapters.store import (  # noqa: PLC0415 -- --help needs no store
+        store_status,
+        upgrade_store,
+    )
 
-    upgrade_store(store_url_of(session.settings()))
-    raise NotImplementedError
+    url = session.store_url()
+    upgrade_store(url)
+    found = store_status(url)
+    return done({"store": found}, f"{found.where} is up to date (version {found.version})")

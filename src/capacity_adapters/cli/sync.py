@@ -26,9 +26,8 @@ from capacity_adapters.cli.targets import (
 from capacity_adapters.cli.tls import changed_tls, tls_options
 from capacity_adapters.settings import MAX_SECONDS
 from capacity_core.answer import sync_answer
-from capacity_core.application import CapacityApplication
 from capacity_core.messages import Language, render, text
-from capacity_core.model import Instance, Secret, Unmeasured
+from capacity_core.model import Unmeasured
 from capacity_core.result import InstanceCapacitySyncActionResult
 
 EN = Language.EN
@@ -71,8 +70,12 @@ def sync(
     first. The password is asked for at a terminal, and kept, sealed, once it connected.
     """
     with session.application() as application:
-        instance, in_url = _target(application, target)
-        given = given_password(password_env, password_file, in_url)
+        located = located_by(target, engines_of(application)) if is_url(target) else None
+        given = given_password(password_env, password_file, located.password if located else None)
+        if located is None:
+            instance = instance_for(application, target)
+        else:
+            instance = registered(application, located)
         wanted = changed_tls(instance.tls, tls, tls_ca)
         if wanted != instance.tls:
             instance = application.edit_instance(instance.id, {"tls": wanted})
@@ -81,13 +84,6 @@ def sync(
         with progress(what, json_wanted=session.json_wanted):
             result = application.sync(instance.id, deadline=deadline, password=password)
     return report_of(result)
-
-
-def _target(application: CapacityApplication, target: str) -> tuple[Instance, Secret | None]:
-    if not is_url(target):
-        return instance_for(application, target), None
-    located = located_by(target, engines_of(application))
-    return registered(application, located), located.password
 
 
 def report_of(result: InstanceCapacitySyncActionResult) -> Report:

@@ -1,0 +1,75 @@
+"""With --json every command prints exactly one document, also when it fails."""
+
+import json
+
+import pytest
+from tests.cli.conftest import Cli
+
+COMMANDS = [
+    ["sync", "sqlite:///dbs"],
+    ["sync", "sqlite:///nowhere"],
+    ["sync", "nobody"],
+    ["sync", "oracle://x"],
+    ["sync", "postgresql://eve:hunter2@127.0.0.1:1/"],
+    ["sync"],
+    ["sync", "dbs", "--deadline", "x"],
+    ["sizes", "dbs"],
+    ["sizes", "dbs", "--date", "2020-01-01"],
+    ["sizes", "dbs", "--history", "shop.db"],
+    ["sizes", "dbs", "--history", "nothing"],
+    ["sizes", "dbs", "--date", "yesterday"],
+    ["sizes", "nobody"],
+    ["instance", "add", "--url", "mysql://eve:hunter2@host/"],
+    ["instance", "add", "--url", "mysql://eve:hunter2@host:x/"],
+    ["instance", "add"],
+    ["instance", "list"],
+    ["instance", "show", "dbs"],
+    ["instance", "show", "nobody"],
+    ["instance", "edit", "dbs", "--description", "x"],
+    ["instance", "edit", "dbs", "--name", "7"],
+    ["instance", "disable", "dbs"],
+    ["instance", "enable", "dbs"],
+    ["instance", "remove", "dbs"],
+    ["instance", "remove", "nobody"],
+    ["instance"],
+    ["store", "status"],
+    ["store", "upgrade"],
+    ["token", "create", "ci", "--scope", "view"],
+    ["token", "create", "ci"],
+    ["token", "list"],
+    ["token", "revoke", "ci"],
+    ["serve", "--port", "0"],
+    ["demo"],
+    ["no-such-command"],
+    [],
+]
+EXTRA_STORES = ["sqlite:////nowhere/at/all.db", "postgresql://eve:hunter2@127.0.0.1:1/db", "x://y"]
+
+
+def check_document(cli: Cli, arguments: list[str]) -> None:
+    said = cli(*arguments, "--json")
+    document = json.loads(said.out)
+    assert document["success"] is (said.code == 0)
+    assert document["error"] is (said.code != 0)
+    assert ("data" if said.code == 0 else "error_id") in document
+    assert document["message"]
+    assert said.code in {0, 1, 2}
+    assert "Traceback" not in said.err
+    assert "hunter2" not in said.out + said.err
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_one_document_and_nothing_else(cli: Cli, arguments: list[str]) -> None:
+    cli("sync", "sqlite:///dbs")
+    check_document(cli, arguments)
+
+
+@pytest.mark.parametrize("store", EXTRA_STORES)
+@pytest.mark.parametrize(
+    "arguments", [c for c in COMMANDS if c and c[0] in {"sizes", "token"}], ids=" ".join
+)
+def test_one_document_without_a_store_too(cli: Cli, arguments: list[str], store: str) -> None:
+    said = cli(*arguments, "--json", "--store", store)
+    assert said.code in {1, 2}
+    check_document(cli, [*arguments, "--store", store])

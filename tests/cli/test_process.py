@@ -1,0 +1,169 @@
+"""The command as a process: exit codes, pipes, terminals, signals, imports."""
+
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import PROGRAM, Cli
+
+HEAVY = {
+    "alembic",
+    "cryptography",
+    "litestar",
+    "msgspec",
+    "oracledb",
+    "psycopg",
+    "pymysql",
+    "rich",
+    "sqlalchemy",
+    "structlog",
+    "uvicorn",
+}
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["sync", "sqlite:///dbs"], 0),
+        (["sync", "sqlite:///nowhere"], 1),
+        (["sync", "nobody"], 1),
+        (["sync", "dbs", "--store", "sqlite:////nowhere/x.db"], 1),
+        (["sync"], 2),
+        (["--help"], 0),
+        (["sync", "--help"], 0),
+    ],
+)
+def test_the_exit_code_says_how_it_ended(cli: Cli, arguments: list[str], code: int) -> None:
+    said = cli.process(*arguments)
+    assert said.code == code, said
+    assert "Traceback" not in said.err
+
+
+@contextmanager
+def silent_peer() -> Iterator[socket.socket]:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        listener.settimeout(20)
+        yield listener
+
+
+def test_ctrl_c_ends_a_sync_cleanly_and_frees_its_lease(cli: Cli) -> None:
+    with silent_peer() as listener:
+        url = f"postgresql://eve@127.0.0.1:{listener.getsockname()[1]}/"
+        process = cli.popen("sync", url, "--json")
+        with closing(listener.accept()[0]):
+            time.sleep(0.3)  # let it wait for the answer that never comes
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=20)
+        assert process.returncode == 130, err
+        assert '"Interrupted"' in out
+        assert "Traceback" not in err
+        again = cli.process("sync", url, "--deadline", "0.3", "--json")
+    assert again.document["message_code"] == "DATABASE_CONNECTION_ERROR"
+
+
+def test_a_second_sync_of_the_same_instance_is_told_since_when(cli: Cli) -> None:
+    with silent_peer() as listener:
+        url = f"postgresql://eve@127.0.0.1:{listener.getsockname()[1]}/"
+        first = cli.popen("sync", url, "--deadline", "3")
+        with closing(listener.accept()[0]):
+            second = cli("sync", url)
+            assert second.code == 1
+            assert "is already running" in second.err
+            assert re.search(r"It began at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", second.err)
+            first.communicate(timeout=20)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_reader_that_stops_early_is_no_error(cli: Cli) -> None:
+    cli("sync", "sqlite:///dbs")
+    with cli.popen("sizes", "dbs", "--json") as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        err = process.stderr.read()
+        code = process.wait(timeout=20)
+    assert (code, err) == (0, "")
+
+
+def on_a_terminal(cli: Cli, *arguments: str, typed: str = "") -> tuple[int, str]:
+    """Run it with a terminal on all three streams; returns the exit code and what it drew."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [PROGRAM, *arguments],
+        cwd=cli.home,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    drawn = b""
+    with os.fdopen(ours, "r+b", buffering=0) as terminal:
+        while True:
+            try:
+                drawn += terminal.read(4096)
+            except OSError:  # the last process closed its end
+                break
+            if typed and b"Password" in drawn:
+                terminal.write(typed.encode())
+                typed = ""
+    return process.wait(timeout=20), drawn.decode()
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_terminal_gets_a_table_and_the_names_as_they_are(cli: Cli) -> None:
+    (cli.home / "dbs" / "[red]x[.db").touch()
+    code, drawn = on_a_terminal(cli, "sync", "sqlite:///dbs")
+    assert code == 0
+    assert "shop.db" in drawn
+    assert "[red]x[.db" in drawn
+    assert "\x1b[1m" in drawn
+
+
+def test_a_terminal_is_asked_for_the_password_without_showing_it(cli: Cli) -> None:
+    url = "postgresql://eve@127.0.0.1:1/"
+    code, drawn = on_a_terminal(cli, "sync", url, typed="hunter2\n")
+    assert code == 1
+    assert "Password of eve on 127.0.0.1:1" in drawn
+    assert "hunter2" not in drawn
+
+
+def modules_of(cli: Cli, *arguments: str) -> set[str]:
+    ran = subprocess.run(
+        [sys.executable, "-X", "importtime", PROGRAM, *arguments],
+        cwd=cli.home,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in ran.stderr.splitlines()}
+
+
+@pytest.mark.usefixtures("folder")
+def test_nothing_is_imported_before_it_is_needed(cli: Cli) -> None:
+    assert HEAVY & modules_of(cli, "--help") == set()
+    cli("sync", "sqlite:///dbs")
+    assert HEAVY & modules_of(cli, "sync", "dbs") == {"sqlalchemy"}
+    assert HEAVY & modules_of(cli, "sizes", "dbs") == {"sqlalchemy"}
+
+
+def test_names_survive_a_pipe_in_any_locale(cli: Cli, folder: Path) -> None:
+    (folder / "订单.db").touch()
+    cli("sync", "sqlite:///dbs")
+    for locale in ("C", "POSIX"):
+        plain = cli.process("sizes", "dbs", LC_ALL=locale, PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+        assert plain.code == 0, plain
+        assert r"\u8ba2\u5355.db" in plain.out
+    assert "订单.db" in cli.process("sizes", "dbs", PYTHONUTF8="1").out
