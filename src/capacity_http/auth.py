@@ -24,7 +24,7 @@ def guard_of(facade: Facade) -> Guard:
     """Check in the contract's order: 401, 403, 404. Bodies and queries are read afterwards."""
 
     async def guard(connection: Connection, handler: BaseRouteHandler) -> None:
-        if connection.scope.get("method") == "OPTIONS" or handler.opt.get(SCOPE) == PUBLIC:
+        if handler.opt.get(SCOPE) == PUBLIC:
             return
         needed: Scope | None = handler.opt.get(SCOPE)
         token = bearer_token(connection)

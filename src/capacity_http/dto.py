@@ -113,7 +113,7 @@ _TYPE_TEXTS: Mapping[str, Text] = MappingProxyType(
 
 # How msgspec says which field is wrong.
 _WRONG_FIELD = re.compile(
-    r"(?:Object contains (?P<unknown>unknown) field `(?P<extra>.*)`"
+    r"(?:Object contains (?P<unknown>unknown) field `(?P<extra>.*?)`"
     r"|Object (?P<missing>missing) required field `(?P<absent>\w+)`"
     r"|.*?)"
     r"(?: - at `\$\.?(?P<path>[^`]*)`)?",

@@ -1,0 +1,117 @@
+"""Who may do what, and in which order a request is judged."""
+
+from typing import Any
+
+import pytest
+from litestar import Litestar
+from litestar.routes import HTTPRoute
+from tests.http.service import Service
+
+from capacity_core.access import Scope
+from capacity_http.auth import PUBLIC, SCOPE
+
+pytestmark = pytest.mark.unit
+
+ROUTES = [
+    ("GET", "/instances", Scope.VIEW),
+    ("POST", "/instances", Scope.ADMIN),
+    ("GET", "/instances/{id}", Scope.VIEW),
+    ("PATCH", "/instances/{id}", Scope.ADMIN),
+    ("DELETE", "/instances/{id}", Scope.ADMIN),
+    ("GET", "/instances/{id}/databases", Scope.VIEW),
+    ("GET", "/instances/{id}/sizes?database_name=a", Scope.VIEW),
+    ("POST", "/instances/{id}/actions/sync-capacity", Scope.UPDATE),
+]
+BODY = {"name": "n", "db_type": "pg", "host": "h"}
+MALFORMED_IDS = ["abc", "0", "-1", "1.5", "+1", "01", " 1", "1e3", "٣", "9" * 19, "9" * 5000]
+PUBLIC_PATHS = {
+    "/health/live",
+    "/health/ready",
+    "/schema",
+    "/schema/openapi.json",
+    "/schema/openapi.yaml",
+    "/schema/openapi.yml",
+    "/schema/{path:str}",
+}
+
+
+def test_every_route_says_its_scope_or_that_it_is_public(service: Service) -> None:
+    app: Litestar = service.client.app
+    seen = set()
+    for route in app.routes:
+        assert isinstance(route, HTTPRoute)
+        for method, (handler, _) in route.route_handler_map.items():
+            scope = handler.opt.get(SCOPE)
+            if route.path in PUBLIC_PATHS or method == "OPTIONS":
+                assert scope == PUBLIC or route.path.startswith("/schema"), route.path
+            else:
+                assert isinstance(scope, Scope), (method, route.path)
+                assert handler.resolve_guards(), (method, route.path)
+                seen.add((method, route.path))
+    assert len(seen) == len(ROUTES) + 4  # each GET answers HEAD as well
+
+
+def test_what_reads_is_for_view_what_syncs_for_update_the_rest_for_admin(
+    service: Service,
+) -> None:
+    for method, path, needed in ROUTES:
+        for scope in Scope:
+            instance_id = service.add(f"{method} {path} {scope}")
+            answer = service.call(method, path.format(id=instance_id), scope, json=BODY)
+            allowed = scope.covers(needed)
+            assert (answer.status_code == 403) is not allowed, (method, path, scope)
+            assert answer.status_code < 400 or not allowed, (method, path, scope, answer.text)
+            if allowed and method in {"POST", "PATCH"} and "actions" not in path:
+                changed = answer.json()["data"]["instance"]["id"]
+                service.call("DELETE", f"/instances/{changed}")
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "Bearer", "Bearer ", "Basic dTpw", "bearer nonsense", "Bearer cap_x cap_y", "Bearer é"],
+)
+def test_a_wrong_authorization_is_unauthenticated(service: Service, header: str) -> None:
+    answer = service.client.get(
+        "/api/v1/instances", headers={b"Authorization": header.encode("latin-1")}
+    )
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert answer.json()["category"] == "authentication"
+
+
+def test_the_scheme_of_a_token_may_be_written_in_any_case(service: Service) -> None:
+    header = {"Authorization": f"bEARER  {service.tokens[Scope.VIEW]}"}
+    assert service.client.get("/api/v1/instances", headers=header).status_code == 200
+
+
+def test_a_revoked_token_is_unauthenticated(service: Service) -> None:
+    assert service.call("GET", "/instances", Scope.VIEW).status_code == 200
+    service.application.revoke_token("a view")
+    assert service.call("GET", "/instances", Scope.VIEW).status_code == 401
+
+
+def test_first_the_token_then_its_scope_then_the_instance_then_the_input(
+    service: Service,
+) -> None:
+    instance_id = service.add()
+    requests: list[tuple[str, str, dict[str, Any]]] = [
+        ("PATCH", "/instances/{id}", {"content": b"{"}),
+        ("GET", "/instances/{id}/databases?page=x", {}),
+        ("GET", "/instances/{id}/sizes?start_date=x", {}),
+    ]
+    for method, path, bad in requests:
+        missing, there = path.format(id="abc"), path.format(id=instance_id)
+        assert service.call(method, missing, None, **bad).status_code == 401
+        if method == "PATCH":
+            assert service.call(method, missing, Scope.VIEW, **bad).status_code == 403
+        assert service.call(method, missing, **bad).status_code == 404
+        assert service.call(method, there, **bad).status_code == 400
+
+
+@pytest.mark.parametrize("instance_id", MALFORMED_IDS)
+def test_a_malformed_id_names_no_instance(service: Service, instance_id: str) -> None:
+    for method, path, _ in ROUTES:
+        if "{id}" in path:
+            answer = service.call(method, path.format(id=instance_id), json=BODY)
+            assert answer.status_code == 404, (method, path)
+            assert answer.json()["message_code"] == "RESOURCE_NOT_FOUND"
