@@ -2,15 +2,18 @@
 
 import logging
 import os
+import socket
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from capacity_adapters.cli.output import Block, Report, done, say
+from capacity_adapters.cli.output import INTERRUPTED, Block, done, say
 from capacity_adapters.cli.session import Session, with_session
 from capacity_adapters.settings import STORE_URL
 from capacity_core.access import Scope
+from capacity_core.errors import CapacityError
+from capacity_core.messages import Text
 
 SERVER = "capacity_http.serve"
 
@@ -19,11 +22,13 @@ SERVER = "capacity_http.serve"
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65_535))
 @with_session
-def serve(session: Session, *, host: str, port: int) -> Report:
+@click.pass_context
+def serve(context: click.Context, session: Session, *, host: str, port: int) -> NoReturn:
     """Serve the HTTP API; the store is migrated first.
 
     Without any token an admin token is made, and printed once.
     """
+    check_port(host, port)
     configure_logging()
     with session.application(upgrade=True) as application:
         application.check_store()
@@ -35,8 +40,23 @@ def serve(session: Session, *, host: str, port: int) -> Report:
     say(done({"url": url, "token": token}, *told), json_wanted=session.json_wanted)
     if session.store is not None:
         os.environ[STORE_URL] = session.store  # the service reads its settings by itself
-    import_module(SERVER).serve(host, port)
-    return Report(None, ())
+    try:
+        import_module(SERVER).serve(host, port)
+    except SystemExit as ended:  # the server has logged why it could not start
+        context.exit(1 if ended.code else 0)
+    except KeyboardInterrupt:  # told here: the one document is out already
+        context.exit(INTERRUPTED)
+    context.exit(0)
+
+
+def check_port(host: str, port: int) -> None:
+    """See that we may listen there, before anything is made. Raises CapacityError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        said = f"Cannot listen on {host} port {port}: {error.strerror}"
+        raise CapacityError(Text(said)) from error
 
 
 def configure_logging() -> None:
