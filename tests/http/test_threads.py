@@ -1,0 +1,125 @@
+"""Slow instances keep neither each other's callers nor the readers waiting."""
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from threading import Event, Semaphore
+
+import pytest
+from attrs import define, field
+from httpx import ASGITransport, AsyncClient, Response
+from tests.builders import an_instance
+from tests.core.scripted import ScriptedCoordinator
+from tests.http.service import Play, Service, an_application, running
+
+from capacity_adapters.memory import MemoryStore
+from capacity_core.access import Scope
+from capacity_core.model import Scenario
+from capacity_http import create_app
+
+pytestmark = pytest.mark.unit
+
+PATIENCE = 30  # seconds until a test that hangs is called a failure
+
+
+@define
+class SlowInstances:
+    """Connections that stay open until the test lets them go on."""
+
+    go_on: Event = field(factory=Event)
+    begun: Semaphore = field(factory=lambda: Semaphore(0))
+
+    def coordinator_of(self, _instance: object) -> ScriptedCoordinator:
+        self.begun.release()
+        assert self.go_on.wait(PATIENCE)
+        return ScriptedCoordinator()
+
+    def wait_for(self, count: int) -> None:
+        for _ in range(count):
+            assert self.begun.acquire(timeout=PATIENCE)
+
+
+@pytest.fixture
+def slow(play: Play) -> Iterator[SlowInstances]:
+    instances = SlowInstances()
+    play.is_now(instances.coordinator_of)
+    yield instances
+    instances.go_on.set()
+
+
+def test_ten_callers_at_once_sync_an_instance_once(service: Service, slow: SlowInstances) -> None:
+    instance_id = service.add()
+    with ThreadPoolExecutor(10) as callers:
+        asked = [callers.submit(service.sync, instance_id) for _ in range(10)]
+        slow.wait_for(1)
+        refused = [each.result(PATIENCE) for each in _first(asked, 9)]
+        slow.go_on.set()
+        answers = [each.result(PATIENCE) for each in asked]
+    assert sorted(answer.status_code for answer in answers) == [200] + [409] * 9
+    assert {answer.json()["message_code"] for answer in refused} == {"SYNC_IN_PROGRESS"}
+
+
+def _first(futures: list[Future[Response]], count: int) -> list[Future[Response]]:
+    done = as_completed(futures, PATIENCE)
+    return [next(done) for _ in range(count)]
+
+
+def test_reads_and_health_answer_while_every_worker_waits_for_a_target(
+    play: Play, slow: SlowInstances
+) -> None:
+    store = MemoryStore()
+    with (
+        running(an_application(store, play), store, workers=2) as service,
+        ThreadPoolExecutor(4) as callers,
+    ):
+        ids = [service.add(f"i{number}") for number in range(4)]
+        asked = [callers.submit(service.sync, instance_id) for instance_id in ids]
+        slow.wait_for(2)
+        assert service.client.get("/health/live").status_code == 200
+        assert service.client.get("/health/ready").status_code == 200
+        assert service.names() == ["i0", "i1", "i2", "i3"]
+        assert service.call("GET", "/instances", None).status_code == 401
+        assert not any(each.done() for each in asked)
+        assert not slow.begun.acquire(blocking=False)  # never more than `workers` at once
+        slow.go_on.set()
+        assert {each.result(PATIENCE).status_code for each in asked} == {200}
+
+
+def test_a_store_that_does_not_answer_makes_the_service_unready(play: Play) -> None:
+    store, let_go = MemoryStore(), Event()
+
+    class Stuck(MemoryStore):
+        def check(self) -> None:
+            let_go.wait(PATIENCE)
+
+    stuck = Stuck(store.state)
+    with running(an_application(stuck, play), stuck) as service:
+        assert service.client.get("/health/ready").status_code == 503
+        assert service.client.get("/health/live").status_code == 200
+        let_go.set()
+
+
+def test_a_caller_who_leaves_does_not_undo_the_sync(play: Play, slow: SlowInstances) -> None:
+    store = MemoryStore()
+    with store.begin() as work:
+        instance_id = work.instances.add(an_instance()).id
+        work.commit()
+    application = an_application(store, play)
+    _, token = application.create_token("t", Scope.UPDATE)
+    app = create_app(application)
+
+    async def call_and_leave() -> None:
+        transport = ASGITransport(app)  # type: ignore[arg-type]  # Litestar types its scopes more narrowly
+        async with app.lifespan(), AsyncClient(transport=transport, base_url="http://x") as client:
+            path = f"/api/v1/instances/{instance_id}/actions/sync-capacity"
+            headers = {"Authorization": f"Bearer {token}"}
+            calling = asyncio.create_task(client.post(path, headers=headers))
+            await asyncio.to_thread(slow.wait_for, 1)
+            calling.cancel()
+            await asyncio.wait([calling])
+            slow.go_on.set()
+
+    asyncio.run(call_and_leave())
+    last_sync = application.get_instance(instance_id).last_sync
+    assert last_sync is not None
+    assert last_sync.scenario is Scenario.COMPLETE
