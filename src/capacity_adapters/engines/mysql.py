@@ -1,0 +1,320 @@
+"""MySQL 5.7 to 9 and MariaDB 10 to 12 through PyMySQL: what we ask, and how we read it."""
+
+import re
+import ssl
+import struct
+import time
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from functools import lru_cache
+from typing import Any, Final
+
+import pymysql
+from attrs import define, field, frozen
+from pymysql.constants import CLIENT
+
+from capacity_adapters.engines.addresses import addresses_of, first_reachable, open_socket
+from capacity_adapters.engines.deadline import Guard
+from capacity_adapters.engines.engine import Engine, Target, classify
+from capacity_adapters.engines.mysql_errors import CODES
+from capacity_adapters.engines.mysql_grants import Grants, parse_grants
+from capacity_core.messages import Text
+from capacity_core.model import (
+    CapacityReport,
+    CollectFailed,
+    DatabaseSize,
+    Failure,
+    Inventory,
+    NetworkAddress,
+    Outcome,
+    Reason,
+    SeenDatabase,
+    Tls,
+    TlsMode,
+    Unmeasured,
+    sql_cure,
+)
+
+FILES: Final = "my.innodb_files"
+TABLES: Final = "my.tables"
+SYSTEM_SCHEMAS: Final = frozenset({"information_schema", "performance_schema", "mysql", "sys"})
+LOCK_SECONDS: Final = 2  # how long to wait for one table that somebody is altering
+
+# They store nothing here, or what another table counts already.
+NOT_STORED: Final = (
+    "BLACKHOLE",
+    "CONNECT",
+    "FEDERATED",
+    "MEMORY",
+    "MRG_MyISAM",
+    "PERFORMANCE_SCHEMA",
+    "S3",
+    "SPIDER",
+)
+# The server encodes: file names spell most letters in codes of its own.
+ENCODED_SCHEMAS: Final = (
+    "SELECT schema_name, CAST(CONVERT(schema_name USING filename) AS BINARY)"
+    " FROM information_schema.schemata"
+)
+SCHEMAS: Final = "SELECT schema_name, CAST(schema_name AS BINARY) FROM information_schema.schemata"
+# Without BINARY the server takes `Shop` and `shop` for one.
+TABLE_SIZES: Final = (
+    "SELECT CAST(table_schema AS BINARY),"
+    " SUM(COALESCE(data_length, 0) + COALESCE(index_length, 0)), SUM(data_length IS NULL)"
+    " FROM information_schema.tables WHERE table_type NOT LIKE '%VIEW'"
+    " AND COALESCE(engine, '') NOT IN ({}) GROUP BY 1"
+)
+FILE_SIZES: Final = (
+    "SELECT CAST(SUBSTRING_INDEX(name, '/', 1) AS BINARY), SUM(file_size)"
+    " FROM information_schema.{} WHERE name LIKE '%/%' GROUP BY 1"
+)
+FILE_VIEWS: Final = ("innodb_sys_tablespaces", "innodb_tablespaces")
+# The view is unknown, lacks file_size, or is closed to us: sizes come from TABLES then.
+NO_VIEW: Final = frozenset({1109, 1146, 1054, 1227})
+# A table or folder named like a device of Windows has this behind its name on disk.
+DEVICE_ENDING: Final = b"@@@"
+# A folder that no server made, such as lost+found, is listed under this prefix.
+FOREIGN_FOLDER: Final = "#mysql50#"
+
+VERIFYING: Final = frozenset({TlsMode.VERIFY_FULL, TlsMode.VERIFY_CA})
+
+Connection = pymysql.Connection
+
+
+@frozen
+class Flavour:
+    """What kind of server it is, as far as the questions differ."""
+
+    is_mariadb: bool
+    version: tuple[int, int]
+
+    @property
+    def is_mysql_8(self) -> bool:
+        return not self.is_mariadb and self.version >= (8, 0)
+
+    @property
+    def least(self) -> tuple[int, int]:
+        return (10, 0) if self.is_mariadb else (5, 7)
+
+    def session(self, seconds: float) -> str:
+        """Bound every statement; MySQL 8 would tell sizes of yesterday if we let it."""
+        limit = (
+            f"max_statement_time = {seconds:.3f}"
+            if self.is_mariadb
+            else f"max_execution_time = {round(seconds * 1000)}"
+        )
+        fresh = ", information_schema_stats_expiry = 0" if self.is_mysql_8 else ""
+        return f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}, {limit}{fresh}"
+
+    def file_views(self) -> Sequence[str]:
+        return FILE_VIEWS[::-1] if self.is_mysql_8 else FILE_VIEWS
+
+
+@define(eq=False)
+class _Mysql:
+    connection: Connection
+    flavour: Flavour
+    _grants: Grants = field(factory=Grants, init=False)
+    _keys: dict[str, bytes] = field(factory=dict, init=False)
+
+    def inventory(self) -> Inventory:
+        self._grants = parse_grants(row[0] for row in self._ask("SHOW GRANTS"))
+        self._keys = self._schemas()
+        seen = tuple(SeenDatabase(name, name in SYSTEM_SCHEMAS) for name in self._keys)
+        if self._grants.sees_every_schema:
+            return Inventory(seen)
+        return Inventory(seen, complete=False, cure=self._cure())
+
+    def _schemas(self) -> dict[str, bytes]:
+        # From source: MySQL 8 decodes the names of its files itself, so ours are compared plain.
+        question = SCHEMAS if self.flavour.is_mysql_8 else ENCODED_SCHEMAS
+        return {name: _key(name, encoded) for name, encoded in self._ask(question)}
+
+    def measure(self, names: AbstractSet[str]) -> CapacityReport:
+        sizes, damaged, method = self._sizes()
+        there = names & self._keys.keys()
+        if any(not sizes.get(name) for name in there):
+            there &= self._schemas().keys()  # is it empty, or gone?
+
+        def fate(name: str) -> DatabaseSize | Unmeasured:
+            if name not in there:
+                return Unmeasured.of(name, Outcome.VANISHED)
+            if not self._grants.sees_tables_of(name):
+                return Unmeasured.of(name, Outcome.DENIED, self._cure())
+            if name in damaged:
+                return Unmeasured.of(name, Outcome.ERROR)
+            return DatabaseSize(name, sizes.get(name, 0), method)
+
+        fates = [fate(name) for name in sorted(names)]
+        return CapacityReport(
+            tuple(fate for fate in fates if isinstance(fate, DatabaseSize)),
+            tuple(fate for fate in fates if isinstance(fate, Unmeasured)),
+        )
+
+    def _sizes(self) -> tuple[dict[str, int], set[str], str]:
+        """Give the bytes of each schema, the schemas with a table that cannot be read, and how.
+
+        TABLES comes first, for it opens every table: MariaDB 10.6 and later list a file only once
+        it was opened since the server's start.
+        """
+        if self._grants.sees_processes:
+            sizes, damaged = self._table_sizes(*NOT_STORED, "InnoDB")
+            files = self._file_sizes()
+            if files is not None:
+                for name, key in self._keys.items():
+                    sizes[name] = sizes.get(name, 0) + files.get(key, 0)
+                return sizes, damaged, FILES
+        return *self._table_sizes(*NOT_STORED), TABLES
+
+    def _table_sizes(self, *without: str) -> tuple[dict[str, int], set[str]]:
+        engines = ", ".join(f"'{engine}'" for engine in without)
+        rows = [
+            (name.decode(), size, bad) for name, size, bad in self._ask(TABLE_SIZES.format(engines))
+        ]
+        return {name: int(size) for name, size, _ in rows}, {name for name, _, bad in rows if bad}
+
+    def _file_sizes(self) -> dict[bytes, int] | None:
+        """Sum the files by schema, as the view spells it; the view is dear, so read it once."""
+        for view in self.flavour.file_views():
+            try:
+                rows = self._ask(FILE_SIZES.format(view))
+            except pymysql.Error as error:
+                if _code(error) not in NO_VIEW:
+                    raise
+            else:
+                return {key.removesuffix(DEVICE_ENDING): int(size) for key, size in rows}
+        return None
+
+    def _ask(self, question: str) -> Sequence[tuple[Any, ...]]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(question)
+            return cursor.fetchall()
+
+    def _cure(self) -> Text:
+        return sql_cure(f"GRANT SHOW VIEW ON *.* TO {self._grants.login}")
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def _key(name: str, encoded: bytes) -> bytes:
+    if name.startswith(FOREIGN_FOLDER):
+        return name.removeprefix(FOREIGN_FOLDER).encode()
+    return encoded
+
+
+def flavour_of(version: str) -> Flavour | None:
+    """Read a server's version; old clients are told `5.5.5-` before MariaDB's own."""
+    found = re.search(r"(\d+)\.(\d+)\.\d+-MariaDB", version) or re.match(r"(\d+)\.(\d+)", version)
+    if found is None:
+        return None
+    return Flavour("mariadb" in version.lower(), (int(found[1]), int(found[2])))
+
+
+def open_mysql(target: Target, guard: Guard) -> _Mysql:
+    address = target.instance.address
+    if not isinstance(address, NetworkAddress):
+        raise CollectFailed(Reason.UNREACHABLE)
+    connection = _prepare(target, address)
+    addresses = addresses_of(address.host, guard.limit, target.policy.networks)
+    sock = first_reachable(
+        addresses, guard.limit, lambda ip, by: open_socket(ip, address.port, by), _reason_of
+    )
+    try:
+        guard.watch(sock.fileno())
+        connection.connect(sock)
+    except (AttributeError, TypeError) as error:  # PyMySQL stumbles like this over a foreign peer
+        raise CollectFailed(Reason.PROTOCOL) from error
+    finally:
+        if not connection.open:
+            sock.close()
+    try:
+        return _greeted(connection, guard)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _greeted(connection: Connection, guard: Guard) -> _Mysql:
+    flavour = flavour_of(connection.get_server_info())  # type: ignore[no-untyped-call]  # as the stubs have it
+    if flavour is None:
+        raise CollectFailed(Reason.PROTOCOL)
+    if flavour.version < flavour.least:
+        said, least = (".".join(map(str, each)) for each in (flavour.version, flavour.least))
+        failure = Failure.of(Reason.UNSUPPORTED_VERSION, version=said, least=least)
+        raise CollectFailed(failure.reason, failure.hint)
+    with connection.cursor() as cursor:
+        cursor.execute(flavour.session(max(0.001, guard.end_by - time.monotonic())))
+    return _Mysql(connection, flavour)
+
+
+def _prepare(target: Target, address: NetworkAddress) -> Connection:
+    tls = target.instance.tls
+    encrypted = tls.mode is not TlsMode.INSECURE
+    connection = pymysql.connect(
+        host=address.host,  # the name in the certificate; the socket is our own
+        port=address.port,
+        password=target.password.reveal().encode(),
+        charset="utf8mb4",
+        autocommit=True,
+        local_infile=False,
+        defer_connect=True,
+        ssl=_context(tls) if encrypted else None,
+        ssl_disabled=not encrypted,
+        program_name="capacity-sync",
+    )
+    connection.user = target.instance.username.encode()  # an empty one is not to become ours
+    if tls.mode is TlsMode.PREFER:
+        # PyMySQL prefers by itself only with a context that it makes anew, for 25 ms a connect.
+        connection._ssl_required = False  # type: ignore[attr-defined]  # noqa: SLF001 -- no public switch
+        connection.client_flag &= ~CLIENT.SSL
+    return connection
+
+
+def _context(tls: Tls) -> ssl.SSLContext:
+    try:
+        return _made_context(tls)
+    except OSError as error:  # no such CA file, or none that can be read
+        raise CollectFailed(Reason.TLS) from error
+
+
+@lru_cache(maxsize=64)
+def _made_context(tls: Tls) -> ssl.SSLContext:
+    """Make the context once a setting: loading the system's authorities takes 25 ms."""
+    context = ssl.create_default_context(cafile=tls.ca)
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # certificates that MySQL makes fail it
+    context.check_hostname = tls.mode is TlsMode.VERIFY_FULL
+    context.verify_mode = ssl.CERT_REQUIRED if tls.mode in VERIFYING else ssl.CERT_NONE
+    return context
+
+
+def failure_of(error: BaseException) -> Failure | None:
+    if isinstance(error, RuntimeError) and "'cryptography' package" in str(error):
+        return Failure.of(Reason.DRIVER_MISSING, package="pymysql[rsa]")
+    if not isinstance(error, pymysql.Error):
+        return None
+    if "Packet sequence number wrong" in str(error):
+        return Failure.of(Reason.PROTOCOL)
+    reason = CODES.get(_code(error))
+    return Failure.of(reason) if reason else None
+
+
+def _code(error: pymysql.Error) -> int:
+    code = error.args[0] if error.args else 0
+    return code if isinstance(code, int) else 0
+
+
+ERRORS: Final = (
+    pymysql.Error,
+    OSError,
+    ValueError,
+    struct.error,
+    LookupError,
+    AssertionError,
+    RuntimeError,
+)
+ENGINE: Final = Engine(open=open_mysql, errors=ERRORS, failure_of=failure_of)
+
+
+def _reason_of(error: BaseException) -> Reason:
+    return classify(error, ENGINE).reason
