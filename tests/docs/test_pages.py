@@ -1,0 +1,119 @@
+"""What the pages say is so: the reference is current, and every example runs."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pymysql
+import pytest
+from docs.generate import REFERENCE, reference
+from tests.servers import Server
+
+ROOT = Path(REFERENCE).parents[1]
+BIN = Path(sys.executable).parent
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """Return the fenced examples of a page in one language."""
+    said = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", said, re.DOTALL)
+
+
+def run(script: str, folder: Path, *command: str) -> str:
+    kept = {name: value for name, value in os.environ.items() if "CAPACITY" not in name}
+    environment = {
+        **kept,
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "XDG_DATA_HOME": str(folder / "data"),
+    }
+    done = subprocess.run(
+        [*command, script],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.unit
+def test_the_reference_is_what_the_code_says() -> None:
+    assert REFERENCE.read_text(encoding="utf-8") == reference(), "run python -m docs.generate"
+
+
+@pytest.mark.unit
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 80
+
+
+@pytest.mark.unit
+def test_every_link_between_the_pages_leads_somewhere() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([\w./-]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.unit
+def test_the_readmes_library_example_measures_the_demo(tmp_path: Path) -> None:
+    run("capacity demo", tmp_path, "sh", "-ec")
+    (example,) = blocks("README.md", "python")
+    printed = run(example, tmp_path, sys.executable, "-c")
+    assert {line.split()[0] for line in printed.splitlines()} == {
+        "shop.db",
+        "library.db",
+        "weather.db",
+    }
+
+
+@pytest.mark.live
+def test_the_tutorial_runs_from_top_to_bottom(tmp_path: Path, postgres: Server) -> None:
+    (create, *_) = blocks("docs/grants.md", "sql")
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as admin:
+        admin.execute(create.encode())
+    try:
+        script = "\n".join(blocks("docs/tutorial.md", "sh"))
+        script = script.replace("db.example.org:5432", f"{postgres.host}:{postgres.port}")
+        script = script.replace(". .venv/bin/activate", "")
+        printed = run(script, tmp_path, "sh", "-ec")
+    finally:
+        with psycopg.connect(postgres.url("postgres"), autocommit=True) as admin:
+            admin.execute("DROP ROLE capacity")
+    for expected in ("shop.db", "postgres", "cap_"):
+        assert expected in printed
+
+
+@pytest.mark.live
+def test_the_grants_for_mariadb_let_everything_be_measured(tmp_path: Path, mariadb: Server) -> None:
+    create = blocks("docs/grants.md", "sql")[1]
+    with (
+        pymysql.connect(
+            host=mariadb.host,
+            port=mariadb.port,
+            user=mariadb.user,
+            password=mariadb.password,
+            autocommit=True,
+        ) as admin,
+        admin.cursor() as cursor,
+    ):
+        cursor.execute("CREATE DATABASE IF NOT EXISTS granted")
+        cursor.execute("CREATE TABLE IF NOT EXISTS granted.t (id INT) ENGINE=MyISAM")
+        for statement in filter(str.strip, create.split(";")):
+            cursor.execute(statement)
+        try:
+            script = (
+                f"P='change me' capacity sync mysql://capacity@{mariadb.host}:{mariadb.port}/"
+                " --password-env P --json"
+            )
+            printed = run(script, tmp_path, "sh", "-ec")
+        finally:
+            cursor.execute("DROP USER capacity")
+            cursor.execute("DROP DATABASE granted")
+    assert '"granted"' in printed
+    assert re.search(r'"unmeasured":\s*\[\]', printed)
+    assert re.search(r'"complete":\s*true', printed)
