@@ -1,0 +1,159 @@
+"""The engines of the two databases that can be a store, and the seam for their errors."""
+
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from attrs import define, frozen
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
+
+from capacity_adapters.store.faults import store_error
+from capacity_core.errors import StoreError
+from capacity_core.messages import text
+
+DRIVERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "sqlite": "sqlite+pysqlite",
+        "postgresql": "postgresql+psycopg",
+        "postgres": "postgresql+psycopg",
+        "postgresql+psycopg": "postgresql+psycopg",
+    }
+)
+LEAST_SQLITE: Final = (3, 38)  # the first with `->>`
+PATIENCE_SECONDS: Final = 30  # for the other writer, a lock, a free connection
+CONNECTIONS: Final = 10
+MORE_CONNECTIONS: Final = 20  # beyond those kept open, while many ask at once
+TRUSTED_SECONDS: Final = 1.0  # a connection used that recently is not asked whether it lives
+POSTGRESQL_OPTIONS: Final = {
+    "application_name": "capacity-sync",
+    "connect_timeout": "10",
+    "options": f"-c lock_timeout={PATIENCE_SECONDS}s -c statement_timeout=120s "
+    "-c idle_in_transaction_session_timeout=120s",
+}
+
+
+@frozen
+class Location:
+    """Where a store is. `path` is None unless it is a file; `where` holds no password."""
+
+    url: URL
+    where: str
+    path: Path | None
+
+    @classmethod
+    def of(cls, url: str) -> "Location":
+        """Raises StoreError for a URL that names no store."""
+        try:
+            parsed = make_url(url)
+            parsed = parsed.set(drivername=DRIVERS[parsed.drivername])
+        except (ArgumentError, ValueError, KeyError):
+            raise StoreError(text("store.url")) from None
+        if parsed.drivername == DRIVERS["sqlite"]:
+            return cls._of_file(parsed)
+        place = f"{parsed.host or 'localhost'}:{parsed.port or 5432}/{parsed.database or ''}"
+        return cls(parsed, place, None)
+
+    @classmethod
+    def _of_file(cls, url: URL) -> "Location":
+        if not url.database or url.database.startswith((":memory:", "file:")):
+            raise StoreError(text("store.url"))
+        if sqlite3.sqlite_version_info < LEAST_SQLITE:
+            raise StoreError(text("store.sqlite_version", found=sqlite3.sqlite_version))
+        return cls(url, url.database, Path(url.database))
+
+
+@define
+class Database:
+    """A store's connections: lent for one answer, or for one transaction."""
+
+    location: Location
+    _engine: Engine
+    _reading: Engine
+
+    @classmethod
+    def at(cls, location: Location) -> "Database":
+        engine = _sqlite(location.url) if location.path else _postgresql(location.url)
+        return cls(location, engine, engine.execution_options(isolation_level="AUTOCOMMIT"))
+
+    @contextmanager
+    def seam(self) -> Iterator[None]:
+        """Whatever a driver raises leaves here as StoreError."""
+        try:
+            yield
+        except SQLAlchemyError as error:
+            raise store_error(error, self.location.where) from error
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Lend a connection on which each statement is its own transaction."""
+        with self.seam(), self._reading.connect() as connection:
+            yield connection
+
+    def begin(self) -> Connection:
+        """Begin a transaction that may write; whoever asked commits or closes it."""
+        with self.seam():
+            connection = self._engine.connect()
+            if self.location.path:
+                try:
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                except BaseException:
+                    connection.close()
+                    raise
+        return connection
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def _sqlite(url: URL) -> Engine:
+    arguments: dict[str, Any] = {"isolation_level": None}  # we begin ourselves: savepoints hold
+    if "timeout" not in url.query:
+        arguments["timeout"] = PATIENCE_SECONDS
+    engine = create_engine(
+        url,
+        connect_args=arguments,
+        hide_parameters=True,
+        pool_size=CONNECTIONS,
+        max_overflow=MORE_CONNECTIONS,
+    )
+    event.listen(engine, "connect", _check_foreign_keys)
+    return engine
+
+
+def _check_foreign_keys(connection: sqlite3.Connection, _record: object) -> None:
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _postgresql(url: URL) -> Engine:
+    arguments = {name: value for name, value in POSTGRESQL_OPTIONS.items() if name not in url.query}
+    engine = create_engine(
+        url,
+        connect_args=arguments,
+        hide_parameters=True,
+        pool_size=CONNECTIONS,
+        max_overflow=MORE_CONNECTIONS,
+        use_native_hstore=False,  # spares a query at the first connect
+    )
+    event.listen(engine, "checkin", _note_return)
+    event.listen(engine, "checkout", _ping(engine))
+    return engine
+
+
+def _note_return(_connection: object, record: Any) -> None:
+    record.info["returned"] = time.monotonic()
+
+
+def _ping(engine: Engine) -> Any:
+    """Ask a connection whether it lives, unless it answered a moment ago."""
+
+    def ping(connection: Any, record: Any, _proxy: object) -> None:
+        idle = time.monotonic() - record.info.get("returned", time.monotonic())
+        if idle > TRUSTED_SECONDS and not engine.dialect._do_ping_w_event(connection):
+            raise DisconnectionError
+
+    return ping

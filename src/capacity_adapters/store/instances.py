@@ -1,0 +1,173 @@
+"""The register of instances, as rows."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from attrs import evolve, frozen
+from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from capacity_adapters.store.statements import can_be_known, sought
+from capacity_adapters.store.tables import instances
+from capacity_adapters.store.work import Work
+from capacity_core.errors import ConflictError, NotFoundError, StoreError
+from capacity_core.filters import FilterRules
+from capacity_core.messages import text
+from capacity_core.model import (
+    Address,
+    FileAddress,
+    Instance,
+    LastSync,
+    NetworkAddress,
+    Reason,
+    Tls,
+)
+from capacity_core.reads import Page, Paging
+
+_LIVING = select(instances).where(instances.c.deleted_at.is_(None))
+_COUNT = select(func.count()).select_from(instances).where(instances.c.deleted_at.is_(None))
+
+
+@frozen
+class StoreInstances:
+    _work: Work
+
+    def add(self, instance: Instance) -> Instance:
+        kept = insert(instances).values(columns_of(instance)).returning(instances.c.id)
+        with _unique_name(instance), self._work.savepoint() as connection:
+            new_id = connection.execute(kept).scalar_one()
+        return evolve(instance, id=new_id, last_sync=None)
+
+    def get(self, instance_id: int) -> Instance:
+        with self._work.read() as connection:
+            return instance_of(living_instance(connection, instance_id))
+
+    def find(self, name: str) -> Instance | None:
+        if not can_be_known(name):
+            return None
+        with self._work.read() as connection:
+            row = connection.execute(_LIVING.where(instances.c.name == name)).one_or_none()
+        return None if row is None else instance_of(row)
+
+    def at_address(self, instance: Instance) -> list[Instance]:
+        _, port, path = _columns_of_address(instance.address)
+        asked = _LIVING.where(
+            instances.c.db_type == instance.db_type,
+            instances.c.port == port if path is None else instances.c.path == path,
+        ).order_by(instances.c.id)
+        with self._work.read() as connection:
+            rows = connection.execute(asked).all()
+        # Databases disagree on lower() beyond ASCII.
+        there = map(instance_of, rows)
+        return [other for other in there if _same_host(other.address, instance.address)]
+
+    def page(self, paging: Paging) -> Page[Instance]:
+        asked = _LIVING.order_by(instances.c.name).limit(paging.limit).offset(paging.offset)
+        with self._work.read() as connection:
+            total = connection.execute(_COUNT).scalar_one()
+            rows = connection.execute(asked).all()
+        return Page(tuple(map(instance_of, rows)), total, paging)
+
+    def save(self, instance: Instance) -> None:
+        kept = (
+            update(instances)
+            .where(instances.c.id == sought(instance.id), instances.c.deleted_at.is_(None))
+            .values(columns_of(instance))
+        )
+        with _unique_name(instance), self._work.savepoint() as connection:
+            found = connection.execute(kept).rowcount
+        if not found:
+            raise NotFoundError(text("error.instance_missing"))
+
+
+@contextmanager
+def _unique_name(instance: Instance) -> Iterator[None]:
+    try:
+        yield
+    except StoreError as error:
+        if isinstance(error.__cause__, IntegrityError):
+            raise ConflictError(text("error.name_taken", name=instance.name)) from error
+        raise
+
+
+def living_instance(connection: Connection, instance_id: int) -> Row[Any]:
+    """Raises NotFoundError if it is missing or was removed."""
+    asked = _LIVING.where(instances.c.id == sought(instance_id))
+    row = connection.execute(asked).one_or_none()
+    if row is None:
+        raise NotFoundError(text("error.instance_missing"))
+    return row
+
+
+def instance_of(row: Row[Any]) -> Instance:
+    filters = json.loads(row.filters)
+    last_sync = None
+    if row.last_sync_at is not None:
+        reason = None if row.last_sync_reason is None else Reason(row.last_sync_reason)
+        last_sync = LastSync(row.last_sync_at, row.last_sync_scenario, reason)
+    return Instance(
+        id=row.id,
+        name=row.name,
+        db_type=row.db_type,
+        address=_address_of(row),
+        username=row.username,
+        database_name=row.database_name,
+        password_ref=row.password_ref,
+        tls=Tls(row.tls_mode, row.tls_ca),
+        timezone=row.timezone,
+        filters=FilterRules(filters["exclude"], filters["include"], filters["ignore_case"]),
+        description=row.description,
+        is_active=row.is_active,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        deleted_at=row.deleted_at,
+        last_sync=last_sync,
+    )
+
+
+def columns_of(instance: Instance) -> dict[str, object]:
+    """All but the id and the last sync, which only a sync writes."""
+    host, port, path = _columns_of_address(instance.address)
+    rules = instance.filters
+    filters = {
+        "exclude": rules.exclude,
+        "include": rules.include,
+        "ignore_case": rules.ignore_case,
+    }
+    return {
+        "name": instance.name,
+        "db_type": instance.db_type,
+        "host": host,
+        "port": port,
+        "path": path,
+        "username": instance.username,
+        "database_name": instance.database_name,
+        "password_ref": instance.password_ref,
+        "tls_mode": instance.tls.mode,
+        "tls_ca": instance.tls.ca,
+        "timezone": instance.timezone,
+        "filters": json.dumps(filters),
+        "description": instance.description,
+        "is_active": instance.is_active,
+        "created_at": instance.created_at,
+        "updated_at": instance.updated_at,
+        "deleted_at": instance.deleted_at,
+    }
+
+
+def _columns_of_address(address: Address) -> tuple[str | None, int | None, str | None]:
+    if isinstance(address, FileAddress):
+        return None, None, address.path
+    return address.host, address.port, None
+
+
+def _address_of(row: Row[Any]) -> Address:
+    return NetworkAddress(row.host, row.port) if row.path is None else FileAddress(row.path)
+
+
+def _same_host(one: Address, other: Address) -> bool:
+    if isinstance(one, NetworkAddress) and isinstance(other, NetworkAddress):
+        return one.host.lower() == other.host.lower()
+    return one == other

@@ -1,0 +1,170 @@
+"""What a sync reads of the store and writes to it: a statement for all rows of a kind."""
+
+from collections.abc import Collection, Mapping
+
+from attrs import frozen
+from sqlalchemy import select
+
+from capacity_adapters.names import refuse_unstorable
+from capacity_adapters.store.instances import instance_of, living_instance
+from capacity_adapters.store.statements import as_doc, portable, sought, statement_for
+from capacity_adapters.store.tables import instance_databases
+from capacity_adapters.store.work import Work
+from capacity_core.inventory import InventoryChange
+from capacity_core.model import CapacityReport, Instance, LastSync, Moment, Outcome
+
+_KNOWN = select(instance_databases.c.database_name, instance_databases.c.is_active)
+
+_LAST_SYNC = portable("""
+UPDATE instances SET last_sync_at = :at, last_sync_scenario = :scenario,
+    last_sync_reason = :reason
+WHERE id = :instance_id
+""")
+
+# Rows that say already what they should are not written again.
+_SEEN = portable("""
+INSERT INTO instance_databases
+    (instance_id, database_name, is_active, is_system, first_seen_date, last_seen_date)
+SELECT :instance_id, item.value ->> 0, true, CAST(item.value ->> 1 AS BOOLEAN), :day, :day
+FROM {items} WHERE true
+ON CONFLICT (instance_id, database_name) DO UPDATE SET is_active = true,
+    is_system = excluded.is_system, last_seen_date = excluded.last_seen_date, deleted_at = NULL
+WHERE NOT instance_databases.is_active
+    OR instance_databases.is_system <> excluded.is_system
+    OR instance_databases.last_seen_date <> excluded.last_seen_date
+""")
+_GONE = portable("""
+UPDATE instance_databases SET is_active = false, deleted_at = :at
+WHERE instance_id = :instance_id AND is_active
+    AND database_name IN (SELECT item.value ->> 0 FROM {items})
+""")
+
+# An outcome without a size leaves the day's size, and how and when it was found, alone.
+_STATS = portable("""
+INSERT INTO database_size_stats AS kept
+    (instance_id, database_name, collected_date, size_bytes, data_size_bytes, log_size_bytes,
+    method, collected_at, last_outcome, last_attempt_at)
+SELECT :instance_id, item.value ->> 0, :day, CAST(item.value ->> 2 AS BIGINT),
+    CAST(item.value ->> 3 AS BIGINT), CAST(item.value ->> 4 AS BIGINT), item.value ->> 5,
+    CASE WHEN item.value ->> 2 IS NOT NULL THEN :at END, item.value ->> 1, :at
+FROM {items} WHERE true
+ON CONFLICT (instance_id, database_name, collected_date) DO UPDATE SET
+    size_bytes = coalesce(excluded.size_bytes, kept.size_bytes),
+    data_size_bytes = CASE WHEN excluded.size_bytes IS NULL
+        THEN kept.data_size_bytes ELSE excluded.data_size_bytes END,
+    log_size_bytes = CASE WHEN excluded.size_bytes IS NULL
+        THEN kept.log_size_bytes ELSE excluded.log_size_bytes END,
+    method = coalesce(excluded.method, kept.method),
+    collected_at = coalesce(excluded.collected_at, kept.collected_at),
+    last_outcome = excluded.last_outcome,
+    last_attempt_at = excluded.last_attempt_at
+""")
+
+# Sizes are looked up by their full key: a join goes wrong on a store without statistics. They
+# are added up in halves of 32 bits, since SQLite's sum() fails beyond 64.
+_TOTAL = portable("""
+INSERT INTO instance_size_stats (instance_id, collected_date, total_size_bytes,
+    carried_size_bytes, measured_count, active_count, collected_at)
+WITH today AS MATERIALIZED (
+    SELECT database_name, (
+        SELECT size_bytes FROM database_size_stats AS stats
+        WHERE stats.instance_id = :instance_id AND stats.database_name = known.database_name
+            AND stats.collected_date = :day) AS size_bytes
+    FROM instance_databases AS known WHERE instance_id = :instance_id AND is_active
+), sizes AS MATERIALIZED (
+    SELECT size_bytes, CASE WHEN size_bytes IS NULL THEN (
+        SELECT stats.size_bytes FROM database_size_stats AS stats
+        WHERE stats.instance_id = :instance_id AND stats.database_name = today.database_name
+            AND stats.collected_date < :day AND stats.size_bytes IS NOT NULL
+        ORDER BY stats.collected_date DESC LIMIT 1) END AS carried_bytes
+    FROM today
+), halves AS (
+    SELECT CAST(coalesce(sum(size_bytes / 4294967296), 0) AS BIGINT) AS high,
+        CAST(coalesce(sum(size_bytes % 4294967296), 0) AS BIGINT) AS low,
+        CAST(coalesce(sum(carried_bytes / 4294967296), 0) AS BIGINT) AS carried_high,
+        CAST(coalesce(sum(carried_bytes % 4294967296), 0) AS BIGINT) AS carried_low,
+        count(size_bytes) AS measured_count, count(*) AS active_count
+    FROM sizes
+)
+SELECT :instance_id, :day, high * 4294967296 + low, carried_high * 4294967296 + carried_low,
+    measured_count, active_count, :at
+FROM halves
+WHERE high + carried_high + (low + carried_low) / 4294967296 < 2147483648
+ON CONFLICT (instance_id, collected_date) DO UPDATE SET
+    total_size_bytes = excluded.total_size_bytes,
+    carried_size_bytes = excluded.carried_size_bytes,
+    measured_count = excluded.measured_count, active_count = excluded.active_count,
+    collected_at = excluded.collected_at
+""")
+
+
+@frozen
+class StoreRepository:
+    _work: Work
+
+    def get_instance(self, instance_id: int) -> Instance:
+        with self._work.read() as connection:
+            return instance_of(living_instance(connection, instance_id))
+
+    def known_databases(self, instance_id: int) -> Mapping[str, bool]:
+        asked = _KNOWN.where(instance_databases.c.instance_id == sought(instance_id))
+        with self._work.read() as connection:
+            return {name: is_active for name, is_active in connection.execute(asked)}
+
+    def save_last_sync(self, instance_id: int, attempt: LastSync) -> None:
+        values = {
+            "instance_id": instance_id,
+            "at": attempt.at,
+            "scenario": attempt.scenario,
+            "reason": attempt.reason,
+        }
+        with self._work.write() as connection:
+            connection.execute(statement_for(_LAST_SYNC, connection), values)
+
+    def save_inventory(self, instance_id: int, change: InventoryChange, moment: Moment) -> None:
+        refuse_unstorable(database.name for database in change.active)
+        doc = as_doc((database.name, int(database.is_system)) for database in change.active)
+        values = {"instance_id": instance_id, "day": moment.day, "doc": doc}
+        with self._work.write() as connection:
+            connection.execute(statement_for(_SEEN, connection), values)
+        self._deactivate(instance_id, change.deactivated, moment)
+
+    def save_database_stats(self, instance_id: int, report: CapacityReport, moment: Moment) -> int:
+        refuse_unstorable(size.name for size in report.sizes)
+        refuse_unstorable(fate.name for fate in report.unmeasured)
+        rows: list[tuple[object, ...]] = [
+            (
+                size.name,
+                Outcome.MEASURED,
+                size.size_bytes,
+                size.data_size_bytes,
+                size.log_size_bytes,
+                size.method,
+            )
+            for size in report.sizes
+        ]
+        rows += [(fate.name, fate.outcome) for fate in report.unmeasured]
+        values = {
+            "instance_id": instance_id,
+            "day": moment.day,
+            "at": moment.at,
+            "doc": as_doc(rows),
+        }
+        with self._work.write() as connection:
+            connection.execute(statement_for(_STATS, connection), values)
+        gone = [fate.name for fate in report.unmeasured if fate.outcome is Outcome.VANISHED]
+        self._deactivate(instance_id, gone, moment)
+        return len(report.sizes)
+
+    def update_instance_total_size(self, instance_id: int, moment: Moment) -> bool:
+        values = {"instance_id": instance_id, "day": moment.day, "at": moment.at}
+        with self._work.write() as connection:
+            return connection.execute(statement_for(_TOTAL, connection), values).rowcount == 1
+
+    def _deactivate(self, instance_id: int, names: Collection[str], moment: Moment) -> None:
+        if not names:
+            return
+        doc = as_doc((name,) for name in sorted(names))
+        values = {"instance_id": instance_id, "at": moment.at, "doc": doc}
+        with self._work.write() as connection:
+            connection.execute(statement_for(_GONE, connection), values)

@@ -1,0 +1,220 @@
+"""The tables of the store: bytes in 64 bits, times aware, names verbatim and by code point."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    text,
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware in, aware out: SQLite would forget the zone, PostgreSQL answer in the session's."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        in_utc = value.astimezone(UTC)
+        return in_utc.replace(tzinfo=None) if dialect.name == "sqlite" else in_utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+# SQLite numbers rows by itself only where the key is its own INTEGER.
+Id = BigInteger().with_variant(Integer, "sqlite")
+# Every store orders names by code point, as Python does.
+Name = Text().with_variant(Text(collation="C"), "postgresql")
+
+metadata = MetaData()
+
+
+def _instance_id() -> Column[int]:
+    key = ForeignKey("instances.id")
+    return Column("instance_id", Id, key, primary_key=True, autoincrement=False)
+
+
+def _bytes(*names: str, nullable: bool) -> list[Column[int]]:
+    return [Column(name, BigInteger, nullable=nullable) for name in names]
+
+
+def _doubles(*names: str) -> list[Column[float]]:
+    return [Column(name, Double) for name in names]
+
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Name, nullable=False),
+    Column("db_type", Text, nullable=False),
+    Column("host", Text),
+    Column("port", Integer),
+    Column("path", Text),
+    Column("username", Text, nullable=False),
+    Column("database_name", Text),
+    Column("password_ref", Text),
+    Column("tls_mode", Text, nullable=False),
+    Column("tls_ca", Text),
+    Column("timezone", Text),
+    Column("filters", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("is_active", Boolean, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("deleted_at", UtcDateTime),
+    Column("last_sync_at", UtcDateTime),
+    Column("last_sync_scenario", Text),
+    Column("last_sync_reason", Text),
+)
+living_instance = text("deleted_at IS NULL")
+Index(
+    "uq_instances_living_name",
+    instances.c.name,
+    unique=True,
+    postgresql_where=living_instance,
+    sqlite_where=living_instance,
+)
+
+credentials = Table(
+    "credentials",
+    metadata,
+    _instance_id(),
+    Column("key_id", Text, nullable=False),
+    Column("nonce", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Name, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("token_hash", Text, nullable=False, unique=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("revoked_at", UtcDateTime),
+)
+living_token = text("revoked_at IS NULL")
+Index(
+    "uq_api_tokens_living_name",
+    api_tokens.c.name,
+    unique=True,
+    postgresql_where=living_token,
+    sqlite_where=living_token,
+)
+
+# Times of a lease are epoch seconds of the store's own clock; no owner: it is free.
+leases = Table(
+    "leases",
+    metadata,
+    _instance_id(),
+    Column("owner", Text),
+    Column("fencing", BigInteger, nullable=False),
+    Column("acquired_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+)
+
+instance_databases = Table(
+    "instance_databases",
+    metadata,
+    _instance_id(),
+    Column("database_name", Name, primary_key=True),
+    Column("is_active", Boolean, nullable=False),
+    Column("is_system", Boolean, nullable=False),
+    Column("first_seen_date", Date, nullable=False),
+    Column("last_seen_date", Date, nullable=False),
+    Column("deleted_at", UtcDateTime),
+)
+
+database_size_stats = Table(
+    "database_size_stats",
+    metadata,
+    _instance_id(),
+    Column("database_name", Name, primary_key=True),
+    Column("collected_date", Date, primary_key=True),
+    *_bytes("size_bytes", "data_size_bytes", "log_size_bytes", nullable=True),
+    Column("method", Text),
+    Column("collected_at", UtcDateTime),
+    Column("last_outcome", Text, nullable=False),
+    Column("last_attempt_at", UtcDateTime, nullable=False),
+    Index("ix_database_size_stats_day", "instance_id", "collected_date"),
+)
+
+instance_size_stats = Table(
+    "instance_size_stats",
+    metadata,
+    _instance_id(),
+    Column("collected_date", Date, primary_key=True),
+    *_bytes("total_size_bytes", "carried_size_bytes", nullable=False),
+    Column("measured_count", Integer, nullable=False),
+    Column("active_count", Integer, nullable=False),
+    Column("collected_at", UtcDateTime, nullable=False),
+)
+
+
+def _period() -> list[Column[Any]]:
+    return [
+        Column("period_type", Text, primary_key=True),
+        Column("period_start", Date, primary_key=True),
+        Column("period_end", Date, nullable=False),
+        Column("data_count", Integer, nullable=False),
+    ]
+
+
+# Averages are kept as sum and count: a cast would round differently on each store.
+database_size_aggregations = Table(
+    "database_size_aggregations",
+    metadata,
+    _instance_id(),
+    Column("database_name", Name, primary_key=True),
+    *_period(),
+    *_bytes("size_sum_bytes", "max_size_bytes", "min_size_bytes", nullable=False),
+    Column("data_size_count", Integer, nullable=False),
+    *_bytes("data_size_sum_bytes", "max_data_size_bytes", "min_data_size_bytes", nullable=True),
+    Column("log_size_count", Integer, nullable=False),
+    *_bytes("log_size_sum_bytes", "max_log_size_bytes", "min_log_size_bytes", nullable=True),
+    Column("baseline_date", Date),
+    *_bytes("size_change_bytes", "data_size_change_bytes", "log_size_change_bytes", nullable=True),
+    *_doubles("size_change_percent", "data_size_change_percent", "log_size_change_percent"),
+    Column("growth_rate", Double),
+)
+
+instance_size_aggregations = Table(
+    "instance_size_aggregations",
+    metadata,
+    _instance_id(),
+    *_period(),
+    *_bytes("total_size_sum_bytes", "max_total_size_bytes", "min_total_size_bytes", nullable=False),
+    Column("measured_count_sum", BigInteger, nullable=False),
+    Column("active_count_sum", BigInteger, nullable=False),
+    Column("max_active_count", Integer, nullable=False),
+    Column("min_active_count", Integer, nullable=False),
+    Column("baseline_date", Date),
+    Column("total_size_change_bytes", BigInteger),
+    Column("total_size_change_percent", Double),
+    Column("active_count_change", Integer),
+    Column("active_count_change_percent", Double),
+    Column("growth_rate", Double),
+    Column("trend_direction", Text, nullable=False),
+)
