@@ -60,10 +60,9 @@ def secret_of(
         row = connection.execute(asked).one_or_none()
     if row is None:
         return None
+    bound = _bound(instance_id, row.key_id)
     try:
-        opened = AESGCM(secret_key()).decrypt(
-            row.nonce, row.sealed, _bound(instance_id, row.key_id)
-        )
+        opened = AESGCM(secret_key()).decrypt(row.nonce, row.sealed, bound)
     except InvalidTag:
         failure = Failure.of(Reason.CREDENTIAL_UNAVAILABLE, ref=SEALED)
         raise CollectFailed(failure.reason, failure.hint) from None

@@ -153,7 +153,10 @@ def _ping(engine: Engine) -> Any:
 
     def ping(connection: Any, record: Any, _proxy: object) -> None:
         idle = time.monotonic() - record.info.get("returned", time.monotonic())
-        if idle > TRUSTED_SECONDS and not engine.dialect._do_ping_w_event(connection):
-            raise DisconnectionError
+        if idle > TRUSTED_SECONDS:
+            try:
+                engine.dialect.do_ping(connection)
+            except engine.dialect.loaded_dbapi.Error as error:
+                raise DisconnectionError from error
 
     return ping

@@ -102,7 +102,7 @@ def living_instance(connection: Connection, instance_id: int) -> Row[Any]:
 
 
 def instance_of(row: Row[Any]) -> Instance:
-    filters = json.loads(row.filters)
+    rules = json.loads(row.filters)
     last_sync = None
     if row.last_sync_at is not None:
         reason = None if row.last_sync_reason is None else Reason(row.last_sync_reason)
@@ -117,7 +117,9 @@ def instance_of(row: Row[Any]) -> Instance:
         password_ref=row.password_ref,
         tls=Tls(row.tls_mode, row.tls_ca),
         timezone=row.timezone,
-        filters=FilterRules(filters["exclude"], filters["include"], filters["ignore_case"]),
+        filters=FilterRules(
+            tuple(rules["exclude"]), tuple(rules["include"]), ignore_case=rules["ignore_case"]
+        ),
         description=row.description,
         is_active=row.is_active,
         created_at=row.created_at,

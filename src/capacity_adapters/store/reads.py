@@ -143,9 +143,18 @@ def _databases(instance_id: int, paging: Paging) -> Select[Any]:
     )
 
 
-def _database_row(row: Row[Any]) -> DatabaseRow:
+def _database_row(row: Row[*tuple[Any, ...]]) -> DatabaseRow:
     place, size, latest = row[: -2 * _WIDTH], row[-2 * _WIDTH : -_WIDTH], row[-_WIDTH:]
-    return DatabaseRow(*place, _size_row(size), _size_row(latest))
+    return DatabaseRow(
+        database_name=place[0],
+        is_active=place[1],
+        is_system=place[2],
+        first_seen_date=place[3],
+        last_seen_date=place[4],
+        deleted_at=place[5],
+        size=_size_row(size),
+        latest=_size_row(latest),
+    )
 
 
 def _size_row(values: Any) -> SizeRow | None:

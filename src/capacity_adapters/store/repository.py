@@ -109,7 +109,7 @@ class StoreRepository:
     def known_databases(self, instance_id: int) -> Mapping[str, bool]:
         asked = _KNOWN.where(instance_databases.c.instance_id == sought(instance_id))
         with self._work.read() as connection:
-            return {name: is_active for name, is_active in connection.execute(asked)}
+            return dict(connection.execute(asked).all())
 
     def save_last_sync(self, instance_id: int, attempt: LastSync) -> None:
         values = {

@@ -12,7 +12,7 @@ from attrs import frozen
 from sqlalchemy import Connection, inspect, select
 from sqlalchemy import column as sql_column
 from sqlalchemy import table as sql_table
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from capacity_adapters.store.database import PATIENCE_SECONDS, Database
 from capacity_core.errors import StoreError
@@ -134,10 +134,7 @@ def _write_ahead(database: Database) -> None:
             with database.reading() as connection:
                 connection.exec_driver_sql("PRAGMA journal_mode = WAL")
         except StoreError as error:
-            busy = isinstance(error.__cause__, OperationalError) and "locked" in str(
-                error.__cause__
-            )
-            if not busy or time.monotonic() > give_up:
+            if error.message.key != "store.locked" or time.monotonic() > give_up:
                 raise
             time.sleep(0.02)
         else:

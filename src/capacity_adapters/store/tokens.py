@@ -1,9 +1,10 @@
 """API tokens, kept as hashes."""
 
 from datetime import datetime
+from typing import Any
 
 from attrs import frozen
-from sqlalchemy import insert, select, update
+from sqlalchemy import Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from capacity_adapters.names import refuse_unstorable
@@ -46,11 +47,11 @@ class StoreTokens:
         )
         with self._work.read() as connection:
             row = connection.execute(asked).one_or_none()
-        return None if row is None else _token(*row)
+        return None if row is None else _token(row)
 
     def all(self) -> list[ApiToken]:
         with self._work.read() as connection:
-            return [_token(*row) for row in connection.execute(_TOKENS.order_by(api_tokens.c.id))]
+            return [_token(row) for row in connection.execute(_TOKENS.order_by(api_tokens.c.id))]
 
     def revoke(self, name: str, now: datetime) -> None:
         gone = (
@@ -66,7 +67,5 @@ class StoreTokens:
             raise NotFoundError(text("error.token_missing"))
 
 
-def _token(
-    id: int, name: str, scope: str, created_at: datetime, revoked_at: datetime | None
-) -> ApiToken:
-    return ApiToken(id, name, Scope(scope), created_at, revoked_at)
+def _token(row: Row[*tuple[Any, ...]]) -> ApiToken:
+    return ApiToken(row.id, row.name, Scope(row.scope), row.created_at, row.revoked_at)

@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 -- alembic loads this file by its path
 """Runs the migrations inside the transaction that the store hands over."""
 
 from alembic import context

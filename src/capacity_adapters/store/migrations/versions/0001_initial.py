@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 -- alembic loads this file by its path
 """The first schema."""
 
 from typing import Any
