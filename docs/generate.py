@@ -129,7 +129,7 @@ def _nobody(*_: object, **__: object) -> NoReturn:
 
 
 def _commands(command: click.Command, name: str) -> Iterator[str]:
-    with click.Context(command, info_name=name) as context:
+    with click.Context(command, info_name=name, terminal_width=80) as context:
         if isinstance(command, click.Group):
             for child in sorted(command.commands):
                 yield from _commands(command.commands[child], f"{name} {child}")
