@@ -92,8 +92,9 @@ class InstanceCapacitySyncActionsService:
     def _ask(self, instance: Instance, known: Mapping[str, bool]) -> _Findings:
         try:
             coordinator = self.coordinator_for(instance)
-        except EngineNotSupportedError:
-            return _Findings(Scenario.ENGINE_NOT_SUPPORTED, Failure.of(Reason.DRIVER_MISSING))
+        except EngineNotSupportedError as error:
+            failure = Failure(Reason.DRIVER_MISSING, error.message)
+            return _Findings(Scenario.ENGINE_NOT_SUPPORTED, failure)
         try:
             found = _converse(coordinator, instance, known)
         finally:
