@@ -71,7 +71,7 @@ def test_a_port_that_is_taken_is_told_and_exits_1(cli: Cli) -> None:
         port = str(taken.getsockname()[1])
         said = cli.process("serve", "--port", port)
     assert (said.code, said.out) == (1, "")
-    assert said.err == f"error: Cannot listen on 127.0.0.1 port {port}: Address already in use\n"
+    assert said.err.startswith(f"error: Cannot listen on 127.0.0.1 port {port}: Address already")
     assert not (cli.home / "share").exists()
 
 
@@ -81,10 +81,10 @@ def test_a_wrong_setting_ends_it_before_it_serves(cli: Cli) -> None:
     assert said.err.startswith("error: CAPACITY_TIMEZONE is 'Mars'")
 
 
-def test_ctrl_c_ends_it(cli: Cli) -> None:
+def test_ctrl_c_ends_it_as_asked(cli: Cli) -> None:
     with serving(cli, free_port()) as (process, data):
         assert ask(f"{data['url']}/health/live")[0] == 200
         process.send_signal(2)
-        assert process.wait(timeout=20) == 130
+        assert process.wait(timeout=20) == 0
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()

@@ -10,7 +10,7 @@ import click
 
 from capacity_adapters.cli.demo import demo
 from capacity_adapters.cli.instances import instance
-from capacity_adapters.cli.output import INTERRUPTED, Report, asked_now, say
+from capacity_adapters.cli.output import Report, asked_now, say
 from capacity_adapters.cli.serve import serve
 from capacity_adapters.cli.sizes import sizes
 from capacity_adapters.cli.store import store
@@ -21,6 +21,8 @@ from capacity_core.errors import CapacityError, InvalidInputError
 from capacity_core.messages import Language, Text, render, text
 
 log = logging.getLogger(__name__)
+
+INTERRUPTED = 130
 
 
 @click.group()

@@ -17,7 +17,6 @@ from capacity_core.reads import MAX_LIMIT, Page, Paging, Row
 
 UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 UNKNOWN = "-"
-INTERRUPTED = 130
 
 
 @frozen

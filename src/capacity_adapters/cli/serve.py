@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import click
 
-from capacity_adapters.cli.output import INTERRUPTED, Block, done, say
+from capacity_adapters.cli.output import Block, done, say
 from capacity_adapters.cli.session import Session, with_session
 from capacity_adapters.settings import STORE_URL
 from capacity_core.access import Scope
@@ -44,8 +44,6 @@ def serve(context: click.Context, session: Session, *, host: str, port: int) -> 
         import_module(SERVER).serve(host, port)
     except SystemExit as ended:  # the server has logged why it could not start
         context.exit(1 if ended.code else 0)
-    except KeyboardInterrupt:  # told here: the one document is out already
-        context.exit(INTERRUPTED)
     context.exit(0)
 
 

@@ -12,7 +12,11 @@ Command = Callable[..., object]
 def tls_options(command: Command) -> Command:
     for option in (
         click.option("--tls-ca", metavar="FILE", help="PEM file of authorities; kept likewise."),
-        click.option("--tls", type=click.Choice([*TlsMode]), help="Kept with the instance."),
+        click.option(
+            "--tls",
+            type=click.Choice([mode.value for mode in TlsMode]),
+            help="Kept with the instance.",
+        ),
     ):
         command = option(command)
     return command

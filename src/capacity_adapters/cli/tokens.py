@@ -14,7 +14,12 @@ def token() -> None:
 
 @token.command("create")
 @click.argument("name")
-@click.option("--scope", type=click.Choice([*Scope]), required=True, help="view < update < admin")
+@click.option(
+    "--scope",
+    type=click.Choice([scope.value for scope in Scope]),
+    required=True,
+    help="view < update < admin",
+)
 @with_session
 def create(session: Session, *, name: str, scope: str) -> Report:
     """Make a token; it is shown once, and never again."""
