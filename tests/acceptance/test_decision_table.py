@@ -145,10 +145,10 @@ def test_a_login_that_sees_nothing_writes_no_zero(deployment: Deployment, mariad
     assert kept(deployment, instance) == (Scenario.INVENTORY_ONLY, [], None)
 
 
+@pytest.mark.usefixtures("admin")
 def test_a_collection_that_breaks_off_keeps_the_inventory(
-    deployment: Deployment, postgres: Server, admin: "psycopg.Connection[tuple[Any, ...]]"
+    deployment: Deployment, postgres: Server
 ) -> None:
-    assert admin
     with relay_to(postgres.port, cut_at=b"pg_database_size") as relay:
         instance = deployment.register(postgres, port=relay.port, filters=ONE)
         told = deployment.sync(instance.id).json()
@@ -195,10 +195,10 @@ def test_a_complete_sync_keeps_everything(
     assert (day.total_size_bytes, day.measured_count, day.active_count) == (truth, 1, 1)
 
 
+@pytest.mark.usefixtures("admin")
 def test_the_second_of_two_syncs_is_told_that_one_is_running(
-    deployment: Deployment, postgres: Server, admin: "psycopg.Connection[tuple[Any, ...]]"
+    deployment: Deployment, postgres: Server
 ) -> None:
-    assert admin
     with (
         relay_to(postgres.port, hold_at=b"pg_database_size") as relay,
         ThreadPoolExecutor(1) as pool,
@@ -215,10 +215,10 @@ def test_the_second_of_two_syncs_is_told_that_one_is_running(
     assert told["extra"]["since"]
 
 
+@pytest.mark.usefixtures("admin")
 def test_a_store_that_fails_is_500_and_keeps_nothing(
-    deployment: Deployment, postgres: Server, admin: "psycopg.Connection[tuple[Any, ...]]"
+    deployment: Deployment, postgres: Server
 ) -> None:
-    assert admin
     instance = deployment.register(postgres, filters=ONE)
     with broken_table(deployment.store_url):
         answer = deployment.sync(instance.id, "en")
