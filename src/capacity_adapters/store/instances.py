@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from attrs import evolve, frozen
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from capacity_adapters.store.statements import can_be_known, sought
@@ -27,6 +27,7 @@ from capacity_core.model import (
 from capacity_core.reads import Page, Paging
 
 _LIVING = select(instances).where(instances.c.deleted_at.is_(None))
+_BY_ID = _LIVING.where(instances.c.id == bindparam("instance_id"))
 _COUNT = select(func.count()).select_from(instances).where(instances.c.deleted_at.is_(None))
 
 
@@ -94,8 +95,7 @@ def _unique_name(instance: Instance) -> Iterator[None]:
 
 def living_instance(connection: Connection, instance_id: int) -> Row[Any]:
     """Raises NotFoundError if it is missing or was removed."""
-    asked = _LIVING.where(instances.c.id == sought(instance_id))
-    row = connection.execute(asked).one_or_none()
+    row = connection.execute(_BY_ID, {"instance_id": sought(instance_id)}).one_or_none()
     if row is None:
         raise NotFoundError(text("error.instance_missing"))
     return row

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from attrs import frozen
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from capacity_adapters.names import refuse_unstorable
 from capacity_adapters.store.instances import instance_of, living_instance
@@ -13,7 +13,9 @@ from capacity_adapters.store.work import Work
 from capacity_core.inventory import InventoryChange
 from capacity_core.model import CapacityReport, Instance, LastSync, Moment, Outcome
 
-_KNOWN = select(instance_databases.c.database_name, instance_databases.c.is_active)
+_KNOWN = select(instance_databases.c.database_name, instance_databases.c.is_active).where(
+    instance_databases.c.instance_id == bindparam("instance_id")
+)
 
 _LAST_SYNC = portable("""
 UPDATE instances SET last_sync_at = :at, last_sync_scenario = :scenario,
@@ -107,9 +109,9 @@ class StoreRepository:
             return instance_of(living_instance(connection, instance_id))
 
     def known_databases(self, instance_id: int) -> Mapping[str, bool]:
-        asked = _KNOWN.where(instance_databases.c.instance_id == sought(instance_id))
         with self._work.read() as connection:
-            return dict(connection.execute(asked).all())
+            known = connection.execute(_KNOWN, {"instance_id": sought(instance_id)})
+            return dict(known.all())
 
     def save_last_sync(self, instance_id: int, attempt: LastSync) -> None:
         values = {

@@ -158,7 +158,7 @@ database_size_stats = Table(
     Column("collected_at", UtcDateTime),
     Column("last_outcome", Text, nullable=False),
     Column("last_attempt_at", UtcDateTime, nullable=False),
-    Index("ix_database_size_stats_day", "instance_id", "collected_date"),
+    Index("ix_database_size_stats_day", "instance_id", "collected_date", "database_name"),
 )
 
 instance_size_stats = Table(
