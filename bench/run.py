@@ -232,10 +232,12 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         store = stack.enter_context(temporary(start_postgres, options=WITH_FSYNC))
         floor.prepare(store.port)
+        with psycopg.connect(store.url("postgres"), autocommit=True) as admin:
+            admin.execute("CREATE DATABASE capacity")
         environment = {
             **{name: value for name, value in os.environ.items() if "CAPACITY" not in name},
             "XDG_DATA_HOME": str(folder),
-            "CAPACITY_STORE_URL": store.url("postgres"),
+            "CAPACITY_STORE_URL": store.url("capacity"),
         }
         settings = read_settings(environment)
         application = build_application(settings, upgrade=True)

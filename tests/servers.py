@@ -99,6 +99,7 @@ def start_mariadb(folder: Path, *, options: Sequence[str] = ()) -> Server:
     data, owner = _data_folder(folder, "mysql")
     if not (data / "mysql").exists():
         setup = [find_binary("mariadb-install-db"), "--no-defaults", f"--datadir={data}"]
+        setup += [f"--tmpdir={data}"]  # in a shared one, two at once take each other's files
         _run_as(owner, [*setup, "--auth-root-authentication-method=normal", "--skip-test-db"])
     login = folder / "login.sql"
     login.write_text(MARIADB_LOGIN)
@@ -107,6 +108,7 @@ def start_mariadb(folder: Path, *, options: Sequence[str] = ()) -> Server:
         find_binary("mariadbd"),
         "--no-defaults",
         f"--datadir={data}",
+        f"--tmpdir={folder}",
         f"--port={port}",
         f"--bind-address={HOST}",
         f"--socket={folder / 's.sock'}",
