@@ -9,7 +9,7 @@ from attrs import asdict, fields, frozen
 from capacity_core.answer import SyncPayload, mebibytes
 from capacity_core.filters import FilterRules
 from capacity_core.instances import SEALED, fields_of
-from capacity_core.model import Instance, LastSync, TlsMode
+from capacity_core.model import Instance, LastSync, Reason, Scenario, TlsMode
 from capacity_core.reads import DatabaseRow, Page, SizeRow
 
 Item = TypeVar("Item")
@@ -36,6 +36,13 @@ class TlsView:
     state: str
 
 
+@frozen
+class LastSyncView:
+    at: str
+    scenario: Scenario
+    reason: Reason | None
+
+
 @frozen(kw_only=True)
 class InstanceView:
     """`has_password` tells of a password kept sealed, `password_ref` of one kept elsewhere."""
@@ -57,7 +64,7 @@ class InstanceView:
     tls: TlsView
     created_at: str
     updated_at: str
-    last_sync: LastSync | None
+    last_sync: LastSyncView | None
 
 
 @frozen(kw_only=True)
@@ -153,8 +160,12 @@ def instance_view(instance: Instance) -> InstanceView:
         tls=TlsView(said.tls.mode, said.tls.ca, said.tls.state),
         created_at=instance.created_at.isoformat(),
         updated_at=instance.updated_at.isoformat(),
-        last_sync=instance.last_sync,
+        last_sync=_last_sync(instance.last_sync),
     )
+
+
+def _last_sync(last: LastSync | None) -> LastSyncView | None:
+    return None if last is None else LastSyncView(last.at.isoformat(), last.scenario, last.reason)
 
 
 def database_view(row: DatabaseRow) -> DatabaseView:
