@@ -3,12 +3,16 @@
 from typing import Any
 
 import pytest
-from litestar import Litestar
+from litestar import Litestar, Router, get
 from litestar.routes import HTTPRoute
+from litestar.testing import TestClient
 from tests.http.service import Service
 
 from capacity_core.access import Scope
-from capacity_http.auth import PUBLIC, SCOPE
+from capacity_core.messages import Language
+from capacity_http.auth import PUBLIC, SCOPE, guard_of
+from capacity_http.errors import error_handler_of
+from capacity_http.facade import Facade
 
 pytestmark = pytest.mark.unit
 
@@ -115,3 +119,21 @@ def test_a_malformed_id_names_no_instance(service: Service, instance_id: str) ->
             answer = service.call(method, path.format(id=instance_id), json=BODY)
             assert answer.status_code == 404, (method, path)
             assert answer.json()["message_code"] == "RESOURCE_NOT_FOUND"
+
+
+def test_a_route_that_forgot_its_scope_is_closed_to_all(service: Service) -> None:
+    @get("/forgotten")
+    async def forgotten() -> str:
+        return "secret"
+
+    facade = Facade(service.application, Language.ZH, 1)
+    app = Litestar(
+        [Router("/", guards=[guard_of(facade)], route_handlers=[forgotten])],
+        lifespan=[facade.lifespan],
+        exception_handlers={Exception: error_handler_of(facade)},
+        logging_config=None,
+    )
+    with TestClient(app) as client:
+        assert client.get("/forgotten").status_code == 401
+        header = {"Authorization": f"Bearer {service.tokens[Scope.ADMIN]}"}
+        assert client.get("/forgotten", headers=header).status_code == 403
