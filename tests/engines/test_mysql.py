@@ -153,7 +153,7 @@ def test_a_table_that_nobody_opened_since_the_start_counts() -> None:
         server = start_mariadb(folder)
         with mariadb_admin(server) as admin:
             admin.execute("CREATE DATABASE quiet")
-            for number in range(5):
+            for number in range(500):  # few tables are all opened by the start itself
                 admin.execute(f"CREATE TABLE quiet.t{number} (x INT) ENGINE=InnoDB")
         server.stop()
         server = start_mariadb(folder)
