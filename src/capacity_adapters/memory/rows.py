@@ -56,10 +56,10 @@ class DatabaseAggregate:
     min_log_size_bytes: int | None
     baseline_date: date | None
     size_change_bytes: int | None
-    size_change_percent: float | None
     data_size_change_bytes: int | None
-    data_size_change_percent: float | None
     log_size_change_bytes: int | None
+    size_change_percent: float | None
+    data_size_change_percent: float | None
     log_size_change_percent: float | None
     growth_rate: float | None
 

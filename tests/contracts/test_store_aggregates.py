@@ -1,0 +1,93 @@
+"""The daily aggregates: unrounded, against the last known day, unknown where nothing is known."""
+
+import pytest
+from tests.stores import AnyStore, aggregates_of, on_day, sync
+
+from capacity_core.model import DatabaseSize, Outcome
+
+Found = dict[str, int | DatabaseSize | Outcome]
+
+
+def test_a_first_day_has_nothing_to_compare_with(store: AnyStore, instance_id: int) -> None:
+    sync(store, instance_id, {"a": DatabaseSize("a", 10, "m", 7, 3), "b": 20}, on_day(0))
+    day = on_day(0).day
+    databases, days = aggregates_of(store, instance_id)
+    unknown = (None,) * 8
+    assert databases == {
+        ("a", day): (day, day, 1, 10, 10, 10, 1, 7, 7, 7, 1, 3, 3, 3, *unknown),
+        ("b", day): (day, day, 1, 20, 20, 20, 0, None, None, None, 0, None, None, None, *unknown),
+    }
+    assert days == [(day, day, 1, 30, 30, 30, 2, 2, 2, 2, *(None,) * 6, "unknown")]
+
+
+def test_a_change_is_against_the_last_known_day_which_is_named(
+    store: AnyStore, instance_id: int
+) -> None:
+    sync(store, instance_id, {"a": DatabaseSize("a", 3, "m", 2, 1), "b": 1}, on_day(0))
+    sync(store, instance_id, {"a": Outcome.DENIED, "b": 1}, on_day(4))
+    sync(store, instance_id, {"a": DatabaseSize("a", 4, "m", 1), "b": 1, "c": 1}, on_day(9))
+    databases, days = aggregates_of(store, instance_id)
+    third = 1 * 100.0 / 3
+    assert databases["a", on_day(9).day][14:] == (
+        on_day(0).day, 1, -1, None, third, -50.0, None, third,
+    )  # fmt: skip
+    assert ("a", on_day(4).day) not in databases
+    assert databases["b", on_day(9).day][14:16] == (on_day(4).day, 0)
+    assert [day[10] for day in days] == [None, on_day(0).day, on_day(4).day]
+    # 3 + 1, then 1 measured and 3 carried, then 4 + 1 + 1; two, two, three databases.
+    assert [day[11:13] for day in days] == [(None, None), (0, 0.0), (2, 50.0)]
+    assert [day[13:15] for day in days] == [(None, None), (0, 0.0), (1, 50.0)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "trend"),
+    [
+        (100, 105, "stable"),
+        (100, 106, "growing"),
+        (100, 95, "stable"),
+        (100, 94, "shrinking"),
+        (0, 5, "unknown"),
+        (5, 0, "shrinking"),
+    ],
+)
+def test_the_trend_follows_the_unrounded_percentage(
+    store: AnyStore, instance_id: int, before: int, after: int, trend: str
+) -> None:
+    sync(store, instance_id, {"a": before}, on_day(0))
+    sync(store, instance_id, {"a": after}, on_day(1))
+    assert aggregates_of(store, instance_id)[1][-1][-1] == trend
+
+
+def test_growth_from_nothing_is_a_change_without_a_percentage(
+    store: AnyStore, instance_id: int
+) -> None:
+    sync(store, instance_id, {"a": 0}, on_day(0))
+    sync(store, instance_id, {"a": 5}, on_day(1))
+    row = aggregates_of(store, instance_id)[0]["a", on_day(1).day]
+    assert (row[15], row[18], row[21]) == (5, None, None)
+
+
+def test_an_aggregate_follows_a_newer_size_of_the_day(store: AnyStore, instance_id: int) -> None:
+    sync(store, instance_id, {"a": 5}, on_day(0))
+    sync(store, instance_id, {"a": 8}, on_day(0, seconds=60))
+    databases, days = aggregates_of(store, instance_id)
+    assert databases["a", on_day(0).day][3] == 8
+    assert days[0][3] == 8
+
+
+def test_a_day_without_sizes_has_no_aggregates(store: AnyStore, instance_id: int) -> None:
+    with store.begin() as work:
+        aggregator = work.aggregator
+        aggregator.calculate_daily_database_aggregations_for_instance(instance_id, on_day(0).day)
+        aggregator.calculate_daily_aggregations_for_instance(instance_id, on_day(0).day)
+        work.commit()
+    assert aggregates_of(store, instance_id) == ({}, [])
+
+
+def test_huge_sizes_compare_exactly(store: AnyStore, instance_id: int) -> None:
+    huge = 2**62 + 1
+    sync(store, instance_id, {"a": huge}, on_day(0))
+    sync(store, instance_id, {"a": 3}, on_day(1))
+    row = aggregates_of(store, instance_id)[0]["a", on_day(1).day]
+    assert row[15] == 3 - huge
+    assert row[18] == float(3 - huge) * 100.0 / float(huge)

@@ -1,0 +1,219 @@
+"""Stores to try the same promises on: fixtures, and a sync without a target."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from typing import Protocol
+
+import psycopg
+import pytest
+from attrs import astuple
+from sqlalchemy import inspect, text
+from tests.builders import NOON, an_instance
+from tests.servers import Server
+
+from capacity_adapters.memory import MemoryStore
+from capacity_adapters.store import Store, open_store
+from capacity_core.filters import FilterRules
+from capacity_core.inventory import reconcile
+from capacity_core.model import (
+    CapacityReport,
+    DatabaseSize,
+    Inventory,
+    LastSync,
+    Moment,
+    Outcome,
+    Scenario,
+    SeenDatabase,
+    Unmeasured,
+)
+from capacity_core.ports import Begin, Lease, Leases, UnitOfWork
+
+KEY = bytes(range(32))
+SQLITE = pytest.param("sqlite", id="sqlite")
+POSTGRESQL = pytest.param("postgresql", id="postgresql", marks=pytest.mark.live)
+MEMORY = pytest.param("memory", id="memory")
+_numbers = count(1)
+
+
+class AnyStore(Protocol):
+    @property
+    def begin(self) -> Begin: ...
+
+    @property
+    def leases(self) -> Leases: ...
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "store.db"
+    open_store(f"sqlite:///{path}").close()
+    return path
+
+
+def copied_sqlite(template: Path, folder: Path) -> str:
+    path = folder / f"store{next(_numbers)}.db"
+    shutil.copy(template, path)
+    return f"sqlite:///{path}"
+
+
+def new_database(server: Server, template: str = "template1") -> str:
+    """Make an empty database, or a copy, and return its URL."""
+    name = f"store_{next(_numbers)}"
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE {name} TEMPLATE "{template}"')
+    return server.url(name)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: Server) -> str:
+    url = new_database(postgres)
+    open_store(url).close()
+    return url.rpartition("/")[2]
+
+
+def url_of(kind: str, request: pytest.FixtureRequest) -> str:
+    if kind == "sqlite":
+        template = request.getfixturevalue("sqlite_template")
+        return copied_sqlite(template, request.getfixturevalue("tmp_path"))
+    template_name = request.getfixturevalue("postgres_template")
+    return new_database(request.getfixturevalue("postgres"), template_name)
+
+
+@pytest.fixture(params=[SQLITE, POSTGRESQL])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """Name a fresh store with our schema."""
+    return url_of(request.param, request)
+
+
+@pytest.fixture
+def real_store(store_url: str) -> Iterator[Store]:
+    store = open_store(store_url, secret_key=lambda: KEY)
+    yield store
+    store.close()
+
+
+@pytest.fixture(params=[MEMORY, SQLITE, POSTGRESQL])
+def store(request: pytest.FixtureRequest) -> Iterator[MemoryStore | Store]:
+    """Lend each kind of store, fresh."""
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    opened = open_store(url_of(request.param, request), secret_key=lambda: KEY)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def instance_id(store: AnyStore) -> int:
+    return add_instance(store)
+
+
+def add_instance(store: AnyStore, name: str = "shop", *, port: int = 5432) -> int:
+    with store.begin() as work:
+        kept = work.instances.add(an_instance(name, port=port))
+        work.commit()
+    return kept.id
+
+
+def on_day(number: int, seconds: int = 0) -> Moment:
+    at = NOON + timedelta(days=number, seconds=seconds)
+    return Moment(at, at.date())
+
+
+def sync(
+    store: AnyStore,
+    instance_id: int,
+    found: Mapping[str, int | DatabaseSize | Outcome],
+    moment: Moment,
+    *,
+    lease: Lease | None = None,
+) -> bool:
+    """Keep what a target would have said; returns whether the total was kept."""
+    with store.begin(lease) as work:
+        kept = stage(work, instance_id, found, moment)
+        work.commit()
+    return kept
+
+
+def stage(
+    work: UnitOfWork,
+    instance_id: int,
+    found: Mapping[str, int | DatabaseSize | Outcome],
+    moment: Moment,
+) -> bool:
+    known = work.repository.known_databases(instance_id)
+    inventory = Inventory(tuple(SeenDatabase(name) for name in found))
+    change = reconcile(known, inventory, FilterRules())
+    work.repository.save_last_sync(instance_id, LastSync(moment.at, Scenario.COMPLETE))
+    work.repository.save_inventory(instance_id, change, moment)
+    work.repository.save_database_stats(instance_id, report_of(found), moment)
+    kept = work.repository.update_instance_total_size(instance_id, moment)
+    aggregator = work.aggregator
+    aggregator.calculate_daily_database_aggregations_for_instance(instance_id, moment.day)
+    aggregator.calculate_daily_aggregations_for_instance(instance_id, moment.day)
+    return kept
+
+
+def report_of(found: Mapping[str, int | DatabaseSize | Outcome]) -> CapacityReport:
+    sizes, unmeasured = [], []
+    for name, fate in found.items():
+        if isinstance(fate, Outcome):
+            unmeasured.append(Unmeasured.of(name, fate))
+        elif isinstance(fate, DatabaseSize):
+            sizes.append(fate)
+        else:
+            sizes.append(DatabaseSize(name, fate, "pg.database_size"))
+    return CapacityReport(tuple(sizes), tuple(unmeasured))
+
+
+Aggregates = tuple[dict[tuple[object, ...], tuple[object, ...]], list[tuple[object, ...]]]
+
+
+def aggregates_of(store: AnyStore, instance_id: int) -> Aggregates:
+    """Every aggregate of both levels, without the period's kind, in the order of the columns."""
+    if isinstance(store, MemoryStore):
+        state = store.state
+        databases = {
+            (key[1], key[2]): astuple(row)
+            for key, row in state.database_aggregates.items()
+            if key[0] == instance_id
+        }
+        days = [
+            astuple(state.instance_aggregates[key]) for key in sorted(state.instance_aggregates)
+        ]
+        return databases, days
+    assert isinstance(store, Store)
+    found = rows(store, "database_size_aggregations")
+    databases = {
+        (row[1], row[3]): row[3:]
+        for row in sorted(found, key=str)
+        if row[0] == instance_id and row[2] == "daily"
+    }
+    instance_rows = sorted(rows(store, "instance_size_aggregations"), key=lambda row: str(row[2]))
+    return databases, [row[2:] for row in instance_rows if row[0] == instance_id]
+
+
+def rows(store: Store, table: str) -> list[tuple[object, ...]]:
+    """All rows of a table, typed."""
+    from capacity_adapters.store.tables import metadata  # noqa: PLC0415 -- only for real stores
+
+    with store._database.reading() as connection:
+        return [tuple(row) for row in connection.execute(metadata.tables[table].select())]
+
+
+def execute(store: Store, sql: str) -> None:
+    """Do something to the store behind its back, committed."""
+    connection = store._database.begin()
+    try:
+        connection.execute(text(sql))
+        connection.commit()
+    finally:
+        connection.close()
+
+
+def table_names(store: Store) -> set[str]:
+    with store._database.reading() as connection:
+        return set(inspect(connection).get_table_names())
