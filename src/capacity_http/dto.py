@@ -51,14 +51,14 @@ class _Fields(Struct, forbid_unknown_fields=True, kw_only=True):
     tls: TlsBody | UnsetType = UNSET
 
 
-class NewInstance(_Fields, forbid_unknown_fields=True, kw_only=True):
+class NewInstance(_Fields, kw_only=True):
     """An instance to register. An engine of files has a path, any other host and port."""
 
     name: str
     db_type: str
 
 
-class InstanceChanges(_Fields, forbid_unknown_fields=True, kw_only=True):
+class InstanceChanges(_Fields, kw_only=True):
     """What to change of an instance; what is left out stays."""
 
     name: str | UnsetType = UNSET

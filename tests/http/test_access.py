@@ -9,8 +9,9 @@ from litestar.testing import TestClient
 from tests.http.service import Service
 
 from capacity_core.access import Scope
+from capacity_core.errors import NotFoundError
 from capacity_core.messages import Language
-from capacity_http.auth import PUBLIC, SCOPE, guard_of
+from capacity_http.auth import PUBLIC, SCOPE, guard_of, parse_id
 from capacity_http.errors import error_handler_of
 from capacity_http.facade import Facade
 
@@ -104,12 +105,19 @@ def test_first_the_token_then_its_scope_then_the_instance_then_the_input(
         ("GET", "/instances/{id}/sizes?start_date=x", {}),
     ]
     for method, path, bad in requests:
-        missing, there = path.format(id="abc"), path.format(id=instance_id)
-        assert service.call(method, missing, None, **bad).status_code == 401
-        if method == "PATCH":
-            assert service.call(method, missing, Scope.VIEW, **bad).status_code == 403
-        assert service.call(method, missing, **bad).status_code == 404
-        assert service.call(method, there, **bad).status_code == 400
+        for nobody in ("abc", instance_id + 1):
+            missing = path.format(id=nobody)
+            assert service.call(method, missing, None, **bad).status_code == 401
+            if method == "PATCH":
+                assert service.call(method, missing, Scope.VIEW, **bad).status_code == 403
+            assert service.call(method, missing, **bad).status_code == 404
+        assert service.call(method, path.format(id=instance_id), **bad).status_code == 400
+
+
+def test_an_id_of_more_than_64_bits_never_reaches_the_store() -> None:
+    assert parse_id(str(2**63 - 1)) == 2**63 - 1
+    with pytest.raises(NotFoundError):
+        parse_id(str(2**63))
 
 
 @pytest.mark.parametrize("instance_id", MALFORMED_IDS)

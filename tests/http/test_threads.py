@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from threading import Event, Semaphore
+from threading import Event, Semaphore, Timer
 
 import pytest
 from attrs import define, field
@@ -117,7 +117,7 @@ def test_a_caller_who_leaves_does_not_undo_the_sync(play: Play, slow: SlowInstan
             await asyncio.to_thread(slow.wait_for, 1)
             calling.cancel()
             await asyncio.wait([calling])
-            slow.go_on.set()
+            Timer(0.3, slow.go_on.set).start()  # while the service is closing
 
     asyncio.run(call_and_leave())
     last_sync = application.get_instance(instance_id).last_sync
