@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 $(VENV)/.ready: pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt \
-		--editable . --group dev
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python \
+		--constraint constraints.txt --editable . --group dev
 	touch $@
 
 demo: $(VENV)/.ready

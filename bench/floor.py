@@ -1,7 +1,8 @@
 """The floor: the least work that syncs one instance, in a bare driver script.
 
 One run connects to target and store, lists and sizes on the target, writes one statement (the
-inventory, the day's sizes and the instance's total) and commits. As a command it does that once:
+inventory, the day's sizes and the instance's total) and commits; TLS is off, as it is on our
+side. As a command it does that once:
 `floor.py postgresql|mysql TARGET_PORT STORE_PORT INSTANCE_ID`, logins `bench`.
 """
 
@@ -52,7 +53,12 @@ MYSQL_SYSTEM = {"information_schema", "performance_schema", "mysql", "sys"}
 
 def postgresql_sizes(port: int) -> dict[str, int]:
     with psycopg.connect(
-        host="127.0.0.1", port=port, user="bench", dbname="postgres", autocommit=True
+        host="127.0.0.1",
+        port=port,
+        user="bench",
+        dbname="postgres",
+        sslmode="disable",
+        autocommit=True,
     ) as target:
         rows = target.execute(POSTGRESQL_SIZES).fetchall()
     return {name: size for name, size in rows if size is not None}
@@ -63,7 +69,12 @@ def mysql_sizes(port: int) -> dict[str, int]:
 
     with (
         pymysql.connect(
-            host="127.0.0.1", port=port, user="bench", password="bench", autocommit=True
+            host="127.0.0.1",
+            port=port,
+            user="bench",
+            password="bench",
+            ssl_disabled=True,
+            autocommit=True,
         ) as target,
         target.cursor() as cursor,
     ):
