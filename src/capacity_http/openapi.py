@@ -33,7 +33,6 @@ def schema_config(version: str) -> OpenAPIConfig:
     return OpenAPIConfig(
         title="capacity-sync",
         version=version,
-        components=SECURITY,
         use_handler_docstrings=True,
         render_plugins=[JsonRenderPlugin(), YamlRenderPlugin()],
     )

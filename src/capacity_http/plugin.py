@@ -32,7 +32,10 @@ class CapacityConfig:
 
 
 class CapacityPlugin(InitPlugin):
-    """Adds our routes with their own guard and errors; a host's other routes stay as they are."""
+    """Adds our routes with their own guard and errors; a host's other routes stay as they are.
+
+    A path or method that no route has is the host's to refuse, below our path as well.
+    """
 
     def __init__(self, config: CapacityConfig) -> None:
         self.facade = Facade(config.application, config.language, config.workers)

@@ -1,6 +1,5 @@
 """A service over the store in memory, whose instances behave as a test says."""
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -88,6 +87,5 @@ def running(
 ) -> Iterator[Service]:
     tokens = {scope: application.create_token(f"a {scope}", scope)[1] for scope in Scope}
     app = create_app(application, workers=workers)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     with TestClient(app, raise_server_exceptions=False) as client:
         yield Service(application, store, client, tokens)
