@@ -114,6 +114,10 @@ def human_size(size: int | None) -> str:
     return f"{value:.1f} {unit}"
 
 
+def databases(count: int) -> str:
+    return f"{count} database" if count == 1 else f"{count} databases"
+
+
 def shown(name: str) -> str:
     """Quote a name that would not show as it is: blanks at its ends, control characters."""
     return name if name.isprintable() and name == name.strip() and name else repr(name)
@@ -124,7 +128,8 @@ def _plain_lines(table: Table) -> Iterator[str]:
     widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = zip(table.headers, line, widths, strict=True)
-        yield "  ".join(_padded(cell, width, right=h in table.right) for h, cell, width in cells)
+        padded = (_padded(cell, width, right=h in table.right) for h, cell, width in cells)
+        yield "  ".join(padded).rstrip()
 
 
 def _padded(cell: str, width: int, *, right: bool) -> str:

@@ -18,7 +18,7 @@ def password_options(command: Command) -> Command:
     """Let a command take a password without showing it in the list of processes."""
     for option in (
         click.option("--password-file", metavar="FILE", help="Read the password from this file."),
-        click.option("--password-env", metavar="VAR", help="Read it from this variable."),
+        click.option("--password-env", metavar="VAR", help="Read the password from this variable."),
     ):
         command = option(command)
     return command

@@ -5,7 +5,16 @@ from functools import partial
 
 import click
 
-from capacity_adapters.cli.output import Block, Report, Table, done, every, human_size, shown
+from capacity_adapters.cli.output import (
+    Block,
+    Report,
+    Table,
+    databases,
+    done,
+    every,
+    human_size,
+    shown,
+)
 from capacity_adapters.cli.session import Session, with_session
 from capacity_adapters.cli.targets import instance_for
 from capacity_core.application import CapacityApplication
@@ -70,7 +79,7 @@ def _size_and_how(row: SizeRow) -> tuple[str, str]:
 def _total(total: InstanceDay | None) -> tuple[Block, ...]:
     if total is None:
         return ()
-    said = f"Total: {human_size(total.total_size_bytes)} in {total.measured_count} databases"
+    said = f"Total: {human_size(total.total_size_bytes)} in {databases(total.measured_count)}"
     without = total.active_count - total.measured_count
     if without:
         carried = human_size(total.carried_size_bytes)

@@ -9,6 +9,7 @@ from capacity_adapters.cli.output import (
     Report,
     Table,
     asked_now,
+    databases,
     human_size,
     progress,
     shown,
@@ -100,7 +101,7 @@ def _success(result: InstanceCapacitySyncActionResult) -> tuple[Block, ...]:
     count, without = len(result.report.sizes), len(result.report.unmeasured)
     if count:
         rest = f", and {without} without a size" if without else ""
-        blocks.append(f"Total: {human_size(result.total_size_bytes)} in {count} databases{rest}")
+        blocks.append(f"Total: {human_size(result.total_size_bytes)} in {databases(count)}{rest}")
     else:
         blocks.append(render(text("sync.inventory_only"), EN))
     if result.change is not None and result.change.filtered:
