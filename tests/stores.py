@@ -2,10 +2,10 @@
 
 import shutil
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from itertools import count
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import psycopg
 import pytest
@@ -36,6 +36,9 @@ SQLITE = pytest.param("sqlite", id="sqlite")
 POSTGRESQL = pytest.param("postgresql", id="postgresql", marks=pytest.mark.live)
 MEMORY = pytest.param("memory", id="memory")
 _numbers = count(1)
+
+Found = Mapping[str, int | DatabaseSize | Outcome]
+Row = tuple[Any, ...]
 
 
 class AnyStore(Protocol):
@@ -126,7 +129,7 @@ def on_day(number: int, seconds: int = 0) -> Moment:
 def sync(
     store: AnyStore,
     instance_id: int,
-    found: Mapping[str, int | DatabaseSize | Outcome],
+    found: Found,
     moment: Moment,
     *,
     lease: Lease | None = None,
@@ -141,7 +144,7 @@ def sync(
 def stage(
     work: UnitOfWork,
     instance_id: int,
-    found: Mapping[str, int | DatabaseSize | Outcome],
+    found: Found,
     moment: Moment,
 ) -> bool:
     known = work.repository.known_databases(instance_id)
@@ -157,7 +160,7 @@ def stage(
     return kept
 
 
-def report_of(found: Mapping[str, int | DatabaseSize | Outcome]) -> CapacityReport:
+def report_of(found: Found) -> CapacityReport:
     sizes, unmeasured = [], []
     for name, fate in found.items():
         if isinstance(fate, Outcome):
@@ -169,10 +172,9 @@ def report_of(found: Mapping[str, int | DatabaseSize | Outcome]) -> CapacityRepo
     return CapacityReport(tuple(sizes), tuple(unmeasured))
 
 
-Aggregates = tuple[dict[tuple[object, ...], tuple[object, ...]], list[tuple[object, ...]]]
-
-
-def aggregates_of(store: AnyStore, instance_id: int) -> Aggregates:
+def aggregates_of(
+    store: AnyStore, instance_id: int
+) -> tuple[dict[tuple[str, date], Row], list[Row]]:
     """Every aggregate of both levels, without the period's kind, in the order of the columns."""
     if isinstance(store, MemoryStore):
         state = store.state
@@ -181,9 +183,8 @@ def aggregates_of(store: AnyStore, instance_id: int) -> Aggregates:
             for key, row in state.database_aggregates.items()
             if key[0] == instance_id
         }
-        days = [
-            astuple(state.instance_aggregates[key]) for key in sorted(state.instance_aggregates)
-        ]
+        by_day = sorted(state.instance_aggregates.items())
+        days = [astuple(row) for key, row in by_day if key[0] == instance_id]
         return databases, days
     assert isinstance(store, Store)
     found = rows(store, "database_size_aggregations")
@@ -196,7 +197,7 @@ def aggregates_of(store: AnyStore, instance_id: int) -> Aggregates:
     return databases, [row[2:] for row in instance_rows if row[0] == instance_id]
 
 
-def rows(store: Store, table: str) -> list[tuple[object, ...]]:
+def rows(store: Store, table: str) -> list[Row]:
     """All rows of a table, typed."""
     from capacity_adapters.store.tables import metadata  # noqa: PLC0415 -- only for real stores
 
@@ -204,11 +205,11 @@ def rows(store: Store, table: str) -> list[tuple[object, ...]]:
         return [tuple(row) for row in connection.execute(metadata.tables[table].select())]
 
 
-def execute(store: Store, sql: str) -> None:
+def execute(store: Store, sql: str, **values: object) -> None:
     """Do something to the store behind its back, committed."""
     connection = store._database.begin()
     try:
-        connection.execute(text(sql))
+        connection.execute(text(sql), values)
         connection.commit()
     finally:
         connection.close()

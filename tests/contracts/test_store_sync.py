@@ -3,7 +3,16 @@
 import pytest
 from attrs import evolve
 from tests.builders import NOON
-from tests.stores import AnyStore, add_instance, aggregates_of, on_day, report_of, stage, sync
+from tests.stores import (
+    AnyStore,
+    Found,
+    add_instance,
+    aggregates_of,
+    on_day,
+    report_of,
+    stage,
+    sync,
+)
 
 from capacity_core.errors import NotFoundError, StoreError
 from capacity_core.filters import FilterRules
@@ -126,7 +135,7 @@ def test_a_name_that_no_store_can_hold_is_refused(
 
 
 def test_the_same_sync_twice_leaves_one_row_a_database(store: AnyStore, instance_id: int) -> None:
-    found = {"a": 5, "b": Outcome.DENIED}
+    found: Found = {"a": 5, "b": Outcome.DENIED}
     sync(store, instance_id, found, on_day(0))
     before = latest(store, instance_id), aggregates_of(store, instance_id)
     sync(store, instance_id, found, on_day(0))

@@ -31,11 +31,16 @@ def test_what_was_not_committed_is_undone(store: AnyStore, instance_id: int) -> 
 
 
 def test_what_raises_is_undone(store: AnyStore, instance_id: int) -> None:
-    with pytest.raises(ZeroDivisionError), store.begin() as work:
-        stage(work, instance_id, {"a": 1}, DAY)
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        _write_and_raise(store, instance_id)
     with store.begin() as work:
         assert work.repository.known_databases(instance_id) == {}
+
+
+def _write_and_raise(store: AnyStore, instance_id: int) -> None:
+    with store.begin() as work:
+        stage(work, instance_id, {"a": 1}, DAY)
+        raise ZeroDivisionError
 
 
 def test_a_unit_of_work_reads_what_it_wrote(store: AnyStore, instance_id: int) -> None:

@@ -132,7 +132,9 @@ def _check_foreign_keys(connection: sqlite3.Connection, _record: object) -> None
 def _postgresql(url: URL) -> Engine:
     # A plan made while the store was small is 100 times too slow on a large one: plan anew.
     arguments: dict[str, Any] = {"prepare_threshold": None}
-    arguments |= {name: value for name, value in POSTGRESQL_OPTIONS.items() if name not in url.query}
+    arguments |= {
+        name: value for name, value in POSTGRESQL_OPTIONS.items() if name not in url.query
+    }
     engine = create_engine(
         url,
         connect_args=arguments,

@@ -155,7 +155,8 @@ def _refuse_readonly(database: Database) -> None:
     if not _exists(path.parent):
         raise StoreError(text("store.folder_missing", where=str(path), folder=str(path.parent)))
     needed = [path.parent, path] if _exists(path) else [path.parent]
-    if not all(os.access(place, os.W_OK) for place in needed):
+    by_effective_user = os.access in os.supports_effective_ids
+    if not all(os.access(each, os.W_OK, effective_ids=by_effective_user) for each in needed):
         raise StoreError(text("store.readonly", where=str(path)))
 
 

@@ -1,0 +1,100 @@
+"""Lists and pages: complete, in a fixed order, paged by the store."""
+
+from itertools import pairwise
+
+from tests.builders import NOON
+from tests.stores import AnyStore, Found, on_day, sync
+
+from capacity_core.filters import FilterRules
+from capacity_core.inventory import reconcile
+from capacity_core.model import Inventory, Outcome, SeenDatabase
+from capacity_core.ports import DateRange
+from capacity_core.reads import Paging
+
+
+def test_databases_show_their_latest_size_and_their_latest_attempt(
+    store: AnyStore, instance_id: int
+) -> None:
+    sync(store, instance_id, {"a": 1, "b": 2, "gone": 3}, on_day(0))
+    sync(store, instance_id, {"a": 5, "b": Outcome.DENIED, "new": Outcome.OFFLINE}, on_day(2))
+    with store.begin() as work:
+        rows = work.reads.databases(instance_id, Paging()).rows
+    told = [
+        (
+            row.database_name,
+            row.is_active,
+            row.size and (row.size.collected_date, row.size.size_bytes),
+            row.latest and (row.latest.collected_date, row.latest.last_outcome),
+        )
+        for row in rows
+    ]
+    first, last = on_day(0).day, on_day(2).day
+    assert told == [
+        ("a", True, (last, 5), (last, Outcome.MEASURED)),
+        ("b", True, (first, 2), (last, Outcome.DENIED)),
+        ("new", True, None, (last, Outcome.OFFLINE)),
+        ("gone", False, (first, 3), (first, Outcome.MEASURED)),
+    ]
+
+
+def test_a_known_database_without_any_attempt_has_neither(
+    store: AnyStore, instance_id: int
+) -> None:
+    with store.begin() as work:
+        change = reconcile({}, Inventory((SeenDatabase("a"),)), FilterRules())
+        work.repository.save_inventory(instance_id, change, on_day(0))
+        work.commit()
+        row = work.reads.databases(instance_id, Paging()).rows[0]
+    assert (row.size, row.latest) == (None, None)
+
+
+def test_databases_are_paged_active_ones_first(store: AnyStore, instance_id: int) -> None:
+    names = [f"db{number:02}" for number in range(25)]
+    sync(store, instance_id, dict.fromkeys(names, 1), on_day(0))
+    sync(store, instance_id, dict.fromkeys(names[::2], 1), on_day(1))
+    with store.begin() as work:
+        pages = [work.reads.databases(instance_id, Paging(number, 10)) for number in (1, 2, 3, 4)]
+    seen = [row.database_name for page in pages for row in page.rows]
+    assert seen == names[::2] + names[1::2]
+    assert {page.total for page in pages} == {25}
+
+
+def test_history_is_newest_first_within_the_range(store: AnyStore, instance_id: int) -> None:
+    for number in range(6):
+        sync(store, instance_id, {"a": number, "b": 100}, on_day(number))
+    days = DateRange(on_day(1).day, on_day(4).day)
+    with store.begin() as work:
+        everything = work.reads.history(instance_id, "a", DateRange(), Paging())
+        some = work.reads.history(instance_id, "a", days, Paging(2, 3))
+        open_start = work.reads.history(instance_id, "a", DateRange(None, on_day(1).day), Paging())
+        open_end = work.reads.history(instance_id, "a", DateRange(on_day(4).day), Paging())
+        nothing = work.reads.history(instance_id, "A", DateRange(), Paging())
+    assert [row.size_bytes for row in everything.rows] == [5, 4, 3, 2, 1, 0]
+    assert ([row.size_bytes for row in some.rows], some.total) == ([1], 4)
+    assert [row.size_bytes for row in open_start.rows] == [1, 0]
+    assert [row.size_bytes for row in open_end.rows] == [5, 4]
+    assert (nothing.rows, nothing.total) == ((), 0)
+
+
+def test_sizes_of_a_day_are_largest_first_then_by_name(store: AnyStore, instance_id: int) -> None:
+    found: Found = {
+        "b": 5,
+        "a": 5,
+        "z": Outcome.DENIED,
+        "y": Outcome.ERROR,
+        "B": 5,
+        "big": 9,
+        "zero": 0,
+    }
+    sync(store, instance_id, {"older": 1}, on_day(0))
+    sync(store, instance_id, found, on_day(1))
+    with store.begin() as work:
+        rows = work.reads.sizes_on(instance_id, None)
+        assert rows == work.reads.sizes_on(instance_id, on_day(1).day)
+        assert [row.database_name for row in work.reads.sizes_on(instance_id, NOON.date())] == [
+            "older"
+        ]
+        assert work.reads.sizes_on(instance_id, on_day(2).day) == []
+    assert [row.database_name for row in rows] == ["big", "B", "a", "b", "zero", "y", "z"]
+    sizes = [row.size_bytes for row in rows if row.size_bytes is not None]
+    assert all(left >= right for left, right in pairwise(sizes))

@@ -1,0 +1,78 @@
+"""Parts that fail alone, and transactions that undo all the same."""
+
+import pytest
+from sqlalchemy import text
+from tests.builders import an_instance
+from tests.stores import add_instance, execute, on_day, rows, stage, sync
+
+from capacity_adapters.store import Store
+from capacity_adapters.store.unit_of_work import StoreUnitOfWork
+from capacity_core.errors import StoreError
+from capacity_core.model import Secret
+
+LEVELS = ["database_size_aggregations", "instance_size_aggregations"]
+
+
+def test_work_released_from_a_savepoint_does_not_survive_the_rollback(real_store: Store) -> None:
+    instance_id = add_instance(real_store)
+    with real_store.begin() as work:
+        work.instances.add(an_instance("only in a savepoint"))
+    with real_store.begin() as work:
+        stage(work, instance_id, {"a": 1}, on_day(0))
+    for table in ("instance_databases", "database_size_stats", *LEVELS):
+        assert rows(real_store, table) == []
+    assert len(rows(real_store, "instances")) == 1
+
+
+@pytest.mark.parametrize("broken", LEVELS)
+def test_a_failing_aggregation_leaves_the_rest(real_store: Store, broken: str) -> None:
+    instance_id = add_instance(real_store)
+    execute(real_store, f"DROP TABLE {broken}")
+    whole = next(table for table in LEVELS if table != broken)
+    day = on_day(0).day
+    failed = 0
+    with real_store.begin() as work:
+        aggregator = work.aggregator
+        calculate = (
+            aggregator.calculate_daily_database_aggregations_for_instance,
+            aggregator.calculate_daily_aggregations_for_instance,
+        )
+        try:
+            stage(work, instance_id, {"a": 1}, on_day(0))
+        except StoreError:
+            failed += 1
+        for one in calculate:
+            try:
+                one(instance_id, day)
+            except StoreError:
+                failed += 1
+        work.commit()
+    assert failed == 2
+    assert len(rows(real_store, whole)) == 1
+    assert len(rows(real_store, "database_size_stats")) == 1
+
+
+def test_a_unit_of_work_that_failed_cannot_be_committed(real_store: Store) -> None:
+    instance_id = add_instance(real_store)
+    with real_store.begin() as work:
+        stage(work, instance_id, {"a": 1}, on_day(0))
+        with pytest.raises(StoreError):
+            _fail(work)
+        with pytest.raises(StoreError):
+            stage(work, instance_id, {"b": 1}, on_day(0))
+        with pytest.raises(StoreError):
+            work.commit()
+    assert rows(real_store, "instance_databases") == []
+    sync(real_store, instance_id, {"a": 1}, on_day(0))
+
+
+def _fail(work: StoreUnitOfWork) -> None:
+    with work.write() as connection:
+        connection.execute(text("SELECT no_such_column FROM instances"))
+
+
+def test_a_row_needs_its_instance(real_store: Store) -> None:
+    with pytest.raises(StoreError), real_store.begin() as work:
+        stage(work, 999, {"a": 1}, on_day(0))
+    with pytest.raises(StoreError), real_store.begin() as work:
+        work.credentials.seal(999, Secret("x"))
