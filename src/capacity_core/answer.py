@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from datetime import date, datetime
 from enum import StrEnum
+from functools import cache
 from types import MappingProxyType
 from uuid import uuid4
 
-from attrs import fields, frozen, has
+from attrs import AttrsInstance, fields, frozen, has
 
 from capacity_core.errors import (
     AuthenticationRequiredError,
@@ -308,11 +309,16 @@ def _failure_extra(
     return extra
 
 
+@cache
+def _names(kind: type[AttrsInstance]) -> tuple[str, ...]:
+    return tuple(attribute.name for attribute in fields(kind))
+
+
 def as_json(value: object) -> object:
     """Turn answers into what any JSON encoder takes; an `extra` of None is left out."""
     kind = type(value)
     if has(kind):
-        pairs = ((attribute.name, getattr(value, attribute.name)) for attribute in fields(kind))
+        pairs = ((name, getattr(value, name)) for name in _names(kind))
         return {name: as_json(item) for name, item in pairs if (name, item) != ("extra", None)}
     if isinstance(value, Mapping):
         return {str(key): as_json(item) for key, item in value.items()}

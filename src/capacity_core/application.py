@@ -131,6 +131,7 @@ class CapacityApplication:
 
         A password is kept sealed. `from_afar` applies the rule for paths.
         """
+        _refuse_sealed(fields.password_ref)
         draft = new_instance(_with_password(fields, password), self.engines, self.now())
         self._check_path(draft, from_afar=from_afar)
         with self.begin() as work:
@@ -145,6 +146,7 @@ class CapacityApplication:
 
         Raises ConflictError if it is registered with another user.
         """
+        _refuse_sealed(fields.password_ref)
         draft = new_instance(fields, self.engines, self.now())
         with self.begin() as work:
             there = work.instances.at_address(draft)
@@ -183,9 +185,13 @@ class CapacityApplication:
     ) -> Instance:
         """Change the named fields of InstanceFields.
 
-        A kept password belongs to its address: it is forgotten when the address changes.
+        A kept password belongs to its address: it is forgotten when the address changes. A new
+        one takes the place of a reference.
         Raises NotFoundError, InvalidInputError, ConflictError.
         """
+        _refuse_sealed(changes.get("password_ref"))
+        if password is not None:
+            changes = {"password_ref": None, **changes}
         with self.begin() as work:
             old = work.instances.get(instance_id)
             fields = evolve(fields_of(old), **changes)  # type: ignore[arg-type]  # names checked by evolve
@@ -273,6 +279,12 @@ class CapacityApplication:
         if not known.scope.covers(needed):
             raise PermissionRequiredError(text("error.forbidden", scope=needed))
         return known
+
+
+def _refuse_sealed(password_ref: object) -> None:
+    """The mark of a password in the store is ours to set."""
+    if password_ref == SEALED:
+        raise InvalidInputError("password_ref", text("field.password_ref"))
 
 
 def _with_password(fields: InstanceFields, password: Secret | None) -> InstanceFields:

@@ -27,7 +27,14 @@ _HOST_NAME = re.compile(
 )
 _PASSWORD_REF = re.compile(r"env:CAPACITY_SECRET_\w+|file:[\w-][\w.-]*|sealed", re.ASCII)
 _MAX_PORT = 65_535
-_LIMITS = {"name": 255, "username": 255, "database_name": 255, "description": 2000, "path": 4096}
+_LIMITS = {
+    "name": 255,
+    "username": 255,
+    "database_name": 255,
+    "description": 2000,
+    "path": 4096,
+    "tls.ca": 4096,
+}
 
 
 @frozen(kw_only=True)
@@ -82,6 +89,7 @@ def new_instance(
     """
     for name in ("name", "username", "database_name", "description"):
         _check_text(name, getattr(fields, name), required=name == "name")
+    _check_text("tls.ca", fields.tls.ca)
     if fields.name.isdecimal():
         raise InvalidInputError("name", text("field.digits"))
     engine = engine_for(fields.db_type, engines)

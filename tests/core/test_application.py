@@ -204,6 +204,29 @@ def test_a_new_password_may_come_with_a_new_address(
     assert (moved.password_ref, kept.reveal()) == (SEALED, "new")
 
 
+def test_a_new_password_takes_the_place_of_a_reference(
+    application: CapacityApplication, store: MemoryStore
+) -> None:
+    shop = application.add_instance(evolve(SHOP, password_ref="env:CAPACITY_SECRET_X"))
+    edited = application.edit_instance(shop.id, {}, password=Secret("new"))
+    assert edited.password_ref == SEALED
+    assert store.secret_of(shop.id) is not None
+
+
+def test_nobody_says_from_outside_that_a_password_is_sealed(
+    application: CapacityApplication,
+) -> None:
+    shop = application.add_instance(SHOP)
+    sealed = evolve(SHOP, name="sealed", password_ref=SEALED)
+    with pytest.raises(InvalidInputError):
+        application.add_instance(sealed)
+    with pytest.raises(InvalidInputError):
+        application.get_or_add_instance(sealed)
+    with pytest.raises(InvalidInputError) as caught:
+        application.edit_instance(shop.id, {"password_ref": SEALED})
+    assert caught.value.field == "password_ref"
+
+
 def test_names_are_unique_among_the_living(application: CapacityApplication) -> None:
     shop = application.add_instance(SHOP)
     with pytest.raises(ConflictError):

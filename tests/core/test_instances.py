@@ -14,7 +14,7 @@ from capacity_core.instances import (
     fields_of,
     new_instance,
 )
-from capacity_core.model import FileAddress, NetworkAddress
+from capacity_core.model import FileAddress, NetworkAddress, Tls
 
 pytestmark = pytest.mark.unit
 
@@ -83,6 +83,7 @@ def test_values_that_are_fine(changes: dict[str, object]) -> None:
         ({"port": 0}, "port"),
         ({"port": 70_000}, "port"),
         ({"path": "/x"}, "path"),
+        ({"tls": Tls(ca="a\0b")}, "tls.ca"),
         ({"timezone": "Mars/Olympus"}, "timezone"),
         ({"timezone": "../etc/passwd"}, "timezone"),
         ({"timezone": "America"}, "timezone"),
