@@ -1,0 +1,129 @@
+"""Peers on 127.0.0.1 that misbehave, each in its own way."""
+
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from tests.servers import HOST, free_port
+
+Behave = Callable[[socket.socket, threading.Event], None]
+DRIP_SECONDS = 0.05
+
+# The first bytes of a real greeting, so that the drivers want more.
+POSTGRES_WORDS = (
+    b"N" + b"R\x00\x00\x00\x17\x00\x00\x00\x0aSCRAM-SHA-256\x00\x00" + b"S\x00\x00\x10\x00"
+)
+MYSQL_WORDS = b"\x6e\x00\x00\x00\x0a5.5.5-10.11.19-MariaDB\x00" + b"\x01" * 100
+
+
+def silent(_peer: socket.socket, done: threading.Event) -> None:
+    done.wait()
+
+
+def garbage(peer: socket.socket, done: threading.Event) -> None:
+    peer.sendall(b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n")
+    done.wait()
+
+
+def closer(_peer: socket.socket, _done: threading.Event) -> None:
+    pass
+
+
+def reset(peer: socket.socket, _done: threading.Event) -> None:
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def http(peer: socket.socket, _done: threading.Event) -> None:
+    peer.recv(4096)
+    peer.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+
+def drip_postgres(peer: socket.socket, done: threading.Event) -> None:
+    _drip(peer, done, POSTGRES_WORDS)
+
+
+def drip_mysql(peer: socket.socket, done: threading.Event) -> None:
+    _drip(peer, done, MYSQL_WORDS)
+
+
+def _drip(peer: socket.socket, done: threading.Event, words: bytes) -> None:
+    for byte in words:
+        peer.sendall(bytes([byte]))
+        if done.wait(DRIP_SECONDS):
+            return
+    done.wait()
+
+
+def saying(words: bytes) -> Behave:
+    """Say that, whatever the peer says, and hang up."""
+
+    def behave(peer: socket.socket, _done: threading.Event) -> None:
+        peer.sendall(words)
+        with suppress(TimeoutError):
+            peer.settimeout(0.05)
+            while peer.recv(4096):
+                pass
+
+    return behave
+
+
+@contextmanager
+def listening(behave: Behave) -> Iterator[int]:
+    """Lend the port of a listener that treats every peer like that."""
+    done = threading.Event()
+    threads: list[threading.Thread] = []
+    with socket.create_server((HOST, 0)) as server:
+        acceptor = threading.Thread(target=_accept, args=(server, behave, done, threads))
+        acceptor.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            done.set()
+            server.shutdown(socket.SHUT_RDWR)
+            for thread in (acceptor, *threads):
+                thread.join()
+
+
+def _accept(
+    server: socket.socket, behave: Behave, done: threading.Event, threads: list[threading.Thread]
+) -> None:
+    while not done.is_set():
+        try:
+            peer, _ = server.accept()
+        except OSError:
+            return
+        thread = threading.Thread(target=_treat, args=(peer, behave, done))
+        threads.append(thread)
+        thread.start()
+
+
+def _treat(peer: socket.socket, behave: Behave, done: threading.Event) -> None:
+    with peer, suppress(OSError):
+        behave(peer, done)
+
+
+@contextmanager
+def full_backlog() -> Iterator[int]:
+    """Lend a port whose queue is full: connecting never ends."""
+    waiting: list[socket.socket] = []
+    with socket.create_server((HOST, 0), backlog=0) as server:
+        try:
+            while True:
+                peer = socket.socket()
+                waiting.append(peer)
+                peer.settimeout(0.2)
+                try:
+                    peer.connect(server.getsockname())
+                except TimeoutError:
+                    break
+            yield server.getsockname()[1]
+        finally:
+            for peer in waiting:
+                peer.close()
+
+
+@contextmanager
+def closed() -> Iterator[int]:
+    yield free_port()

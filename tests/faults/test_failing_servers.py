@@ -1,0 +1,218 @@
+"""Real servers that freeze, die, fill up or are far away in the middle of a conversation."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from tests.faults.listeners import listening
+from tests.faults.relays import Relay, doorman
+from tests.servers import Server, start_mariadb, start_postgres, temporary
+from tests.targets import (
+    ask,
+    connected,
+    coordinator_of,
+    mariadb_admin,
+    outcomes,
+    port_instance,
+    postgres_admin,
+    refusal,
+    server_instance,
+    sizes,
+)
+
+from capacity_adapters.engines import TargetPolicy
+from capacity_core.model import CollectFailed, Reason, Tls, TlsMode
+from capacity_core.ports import CapacitySyncCoordinator
+
+pytestmark = pytest.mark.live
+
+DEADLINE = 1.0
+GRACE = 0.5
+OURS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'capacity-sync'"
+END_OURS = f"SELECT pg_terminate_backend(({OURS}))"
+INSECURE = Tls(TlsMode.INSECURE)
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """Stop a process: its kernel goes on acknowledging what we send."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def wait_until(done: Callable[[], bool], seconds: float = 5.0) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "it went on"
+        time.sleep(0.02)
+
+
+def inventory_failure(coordinator: CapacitySyncCoordinator) -> Reason:
+    with pytest.raises(CollectFailed) as caught:
+        coordinator.fetch_inventory()
+    return caught.value.failure.reason
+
+
+def test_a_frozen_back_end_ends_at_the_deadline(postgres: Server) -> None:
+    coordinator = coordinator_of(server_instance(postgres), deadline=DEADLINE)
+    with postgres_admin(postgres) as admin:
+        started = time.monotonic()
+        with connected(coordinator):
+            ((pid,),) = admin.execute(OURS).fetchall()
+            with frozen(pid):
+                assert inventory_failure(coordinator) is Reason.TIMEOUT
+                coordinator.disconnect()
+                assert time.monotonic() - started < DEADLINE + GRACE
+
+
+def test_a_frozen_mariadb_ends_at_the_deadline() -> None:
+    with temporary(start_mariadb) as server:
+        coordinator = coordinator_of(server_instance(server), deadline=DEADLINE)
+        started = time.monotonic()
+        with connected(coordinator), frozen(server.pid):
+            assert inventory_failure(coordinator) is Reason.TIMEOUT
+            coordinator.disconnect()
+            assert time.monotonic() - started < DEADLINE + GRACE
+
+
+def test_a_server_that_we_leave_is_told_to_stop(postgres: Server) -> None:
+    with (
+        postgres_admin(postgres) as admin,
+        connected(coordinator_of(server_instance(postgres), deadline=0.5)) as coordinator,
+        admin.transaction(),
+    ):
+        ((pid,),) = admin.execute(OURS).fetchall()
+        admin.execute("LOCK TABLE pg_database IN ACCESS EXCLUSIVE MODE")
+        assert inventory_failure(coordinator) is Reason.TIMEOUT
+        waits = "SELECT 1 FROM pg_locks WHERE pid = %s AND NOT granted"
+        wait_until(lambda: not admin.execute(waits, [pid]).fetchall())
+
+
+@pytest.fixture
+def ten(postgres: Server) -> Iterator[set[str]]:
+    names = {f"far {number}" for number in range(10)}
+    with postgres_admin(postgres) as admin:
+        for name in names:
+            admin.execute(f'CREATE DATABASE "{name}"'.encode())
+        yield names
+        for name in names:
+            admin.execute(f'DROP DATABASE "{name}"'.encode())
+
+
+@pytest.mark.parametrize("connections", [1, 2])
+def test_what_was_measured_in_time_is_kept(
+    postgres: Server, ten: set[str], monkeypatch: pytest.MonkeyPatch, connections: int
+) -> None:
+    monkeypatch.setattr("capacity_adapters.engines.postgresql.CHUNK", 1)
+    monkeypatch.setattr("capacity_adapters.engines.postgresql.PAYS_FROM", 6)
+    policy = TargetPolicy(size_connections=connections)
+    with listening(Relay(postgres.port, delay=0.15 * connections)) as port:
+        instance = port_instance("postgresql", port, username="bench", tls=INSECURE)
+        started = time.monotonic()
+        with connected(coordinator_of(instance, deadline=1.4, policy=policy)) as coordinator:
+            coordinator.fetch_inventory()
+            report = coordinator.collect_capacity(ten)
+        assert time.monotonic() - started < 1.4 + GRACE
+    assert sizes(report)
+    assert outcomes(report)
+    assert set(outcomes(report).values()) == {"timed_out"}
+    assert sizes(report).keys() | outcomes(report).keys() == ten
+
+
+@pytest.mark.parametrize("start", [start_postgres, start_mariadb])
+def test_a_server_killed_in_mid_conversation_is_a_lost_connection(
+    start: Callable[..., Server],
+) -> None:
+    with temporary(start) as server:
+        with connected(coordinator_of(server_instance(server))) as coordinator:
+            coordinator.fetch_inventory()
+            server.process.kill()
+            server.process.wait()
+            with pytest.raises(CollectFailed) as caught:
+                coordinator.collect_capacity({"postgres", "mysql"})
+        assert caught.value.failure.reason is Reason.CONNECTION_LOST
+        assert refusal(server_instance(server)) == Reason.REFUSED
+
+
+def test_a_back_end_that_is_terminated_is_a_lost_connection(postgres: Server) -> None:
+    with (
+        postgres_admin(postgres) as admin,
+        connected(coordinator_of(server_instance(postgres))) as coordinator,
+    ):
+        admin.execute(END_OURS)
+        assert inventory_failure(coordinator) is Reason.CONNECTION_LOST
+
+
+def test_a_full_postgres_is_told() -> None:
+    with temporary(start_postgres, options=("-c", "max_connections=5")) as server:
+        with postgres_admin(server) as admin:
+            admin.execute("CREATE ROLE reader LOGIN PASSWORD 'secret'")
+            reader = server_instance(server, username="reader")
+            with connected(coordinator_of(reader, "secret")):
+                told = refusal(reader, "secret")
+        assert told == Reason.TOO_MANY_CONNECTIONS
+
+
+def test_a_full_mariadb_is_told() -> None:
+    full = ("--max-connections=10",)
+    with temporary(start_mariadb, options=full) as server, mariadb_admin(server) as admin:
+        admin.execute("GRANT SELECT ON *.* TO reader@'%' IDENTIFIED BY 'secret'")
+        reader = server_instance(server, username="reader")
+        held = [coordinator_of(reader, "secret") for _ in range(9)]
+        try:
+            assert all(each.connect() for each in held)
+            assert refusal(reader, "secret") == Reason.TOO_MANY_CONNECTIONS
+        finally:
+            for each in held:
+                each.disconnect()
+
+
+@pytest.mark.parametrize("after", [1, 40, 100, 150, 200, 250, 300, 350, 400, 500, 600])
+@pytest.mark.parametrize("engine", ["postgres", "mariadb"])
+def test_a_stream_that_is_cut_is_a_failure_or_the_whole_truth(
+    request: pytest.FixtureRequest, engine: str, after: int
+) -> None:
+    server: Server = request.getfixturevalue(engine)
+    db_type = server_instance(server).db_type
+    _, whole = ask(server_instance(server))
+    with listening(Relay(server.port, cut_after=after)) as port:
+        coordinator = coordinator_of(port_instance(db_type, port, username="bench"))
+        told = whole_or_reason(coordinator)
+        coordinator.disconnect()
+    assert told in (sizes(whole), Reason.CONNECTION_LOST)
+
+
+def whole_or_reason(coordinator: CapacitySyncCoordinator) -> dict[str, int] | Reason | None:
+    if not coordinator.connect():
+        return coordinator.failure.reason if coordinator.failure else None
+    try:
+        seen = coordinator.fetch_inventory().databases
+        return sizes(coordinator.collect_capacity({e.name for e in seen if not e.is_system}))
+    except CollectFailed as error:
+        return error.failure.reason
+
+
+def test_a_pooler_that_refuses_options_gets_bounded_read_only_transactions(
+    postgres: Server,
+) -> None:
+    with listening(doorman(Relay(postgres.port))) as port:
+        instance = port_instance("postgresql", port, username="bench", tls=INSECURE)
+        with connected(coordinator_of(instance)) as coordinator:
+            link = coordinator._conversation.main  # type: ignore[attr-defined]  # a look inside
+            assert link.pooled
+            assert link.ask("SHOW transaction_read_only") == [("on",)]
+            ((limit,),) = link.ask(
+                "SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'"
+            )
+            assert 15_000 < limit < 21_000
+            # nothing of it stays behind in a connection that others will use
+            left = link.connection.execute("SHOW statement_timeout").fetchone()
+            assert left == ("0",)
+        _, report = ask(instance)
+        assert sizes(report)
