@@ -1,11 +1,24 @@
 """Parts that fail alone, and transactions that undo all the same."""
 
+from pathlib import Path
+
+import psycopg
 import pytest
 from sqlalchemy import text
 from tests.builders import an_instance
-from tests.stores import add_instance, execute, on_day, rows, stage, sync
+from tests.servers import Server
+from tests.stores import (
+    add_instance,
+    copied_sqlite,
+    execute,
+    new_database,
+    on_day,
+    rows,
+    stage,
+    sync,
+)
 
-from capacity_adapters.store import Store
+from capacity_adapters.store import Store, open_store
 from capacity_adapters.store.unit_of_work import StoreUnitOfWork
 from capacity_core.errors import StoreError
 from capacity_core.model import Secret
@@ -69,6 +82,48 @@ def test_a_unit_of_work_that_failed_cannot_be_committed(real_store: Store) -> No
 def _fail(work: StoreUnitOfWork) -> None:
     with work.write() as connection:
         connection.execute(text("SELECT no_such_column FROM instances"))
+
+
+@pytest.mark.live
+def test_a_connection_lost_in_the_transaction_undoes_it(
+    postgres: Server, postgres_template: str
+) -> None:
+    url = new_database(postgres, postgres_template)
+    store = open_store(url)
+    instance_id = add_instance(store)
+    with store.begin() as work:
+        stage(work, instance_id, {"a": 1}, on_day(0))
+        with psycopg.connect(url, autocommit=True) as other:
+            other.execute("""SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                WHERE datname = current_database() AND pid <> pg_backend_pid()""")
+        aggregator = work.aggregator
+        with pytest.raises(StoreError) as lost:
+            aggregator.calculate_daily_aggregations_for_instance(instance_id, on_day(0).day)
+        with pytest.raises(StoreError):
+            aggregator.calculate_daily_aggregations_for_instance(instance_id, on_day(0).day)
+        with pytest.raises(StoreError):
+            work.commit()
+    assert lost.value.message.key == "store.unreachable"
+    assert rows(store, "instance_databases") == []
+    store.close()
+
+
+def test_a_full_disk_undoes_the_whole_transaction(sqlite_template: Path, tmp_path: Path) -> None:
+    store = open_store(copied_sqlite(sqlite_template, tmp_path))
+    instance_id = add_instance(store)
+    with store.begin() as work:
+        stage(work, instance_id, {"a": 1}, on_day(0))
+        with work.write() as connection:
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        many = {f"database {number}": number for number in range(5_000)}
+        with pytest.raises(StoreError) as full:
+            stage(work, instance_id, many, on_day(0))
+        with pytest.raises(StoreError):
+            work.commit()
+    assert full.value.message.key == "store.full"
+    assert rows(store, "instance_databases") == []
+    store.close()
 
 
 def test_a_row_needs_its_instance(real_store: Store) -> None:

@@ -77,7 +77,10 @@ class Database:
 
     @classmethod
     def at(cls, location: Location) -> "Database":
-        engine = _sqlite(location.url) if location.path else _postgresql(location.url)
+        if location.path:
+            engine = _sqlite(location.url)  # its driver never begins by itself
+            return cls(location, engine, engine)
+        engine = _postgresql(location.url)
         return cls(location, engine, engine.execution_options(isolation_level="AUTOCOMMIT"))
 
     @contextmanager
