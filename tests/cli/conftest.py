@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from capacity_adapters.cli import main
+from capacity_adapters.cli import run
 
 PROGRAM = str(Path(sys.executable).with_name("capacity"))
 
@@ -45,7 +45,7 @@ class Cli:
     capsys: pytest.CaptureFixture[str]
 
     def __call__(self, *arguments: str) -> Said:
-        code = main(arguments)
+        code = run(arguments)
         out, err = self.capsys.readouterr()
         return Said(code, out, err)
 

@@ -2,7 +2,6 @@
 
 import json
 import sys
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -141,6 +140,8 @@ def _width(cell: str) -> int:
     """Count columns on a terminal: wide characters take two, combining ones none."""
     if cell.isascii():
         return len(cell)
+    import unicodedata  # noqa: PLC0415 -- a megabyte of tables, for few
+
     wide = sum(unicodedata.east_asian_width(char) in {"W", "F"} for char in cell)
     return len(cell) + wide - sum(map(bool, map(unicodedata.combining, cell)))
 
