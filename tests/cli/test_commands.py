@@ -319,14 +319,15 @@ def test_a_store_that_cannot_be_used_is_one_line_that_names_it(
 
 
 def test_a_locked_store_is_told(cli: Cli) -> None:
-    cli("store", "upgrade")
-    path = cli.home / "share" / "capacity-sync" / "capacity.db"
+    path = cli.home / "kept.db"
+    store = ("--store", f"sqlite:///{path}?timeout=0.2")
+    cli("store", "upgrade", *store)
     with closing(sqlite3.connect(path)) as blocker:
         blocker.execute("BEGIN IMMEDIATE")
-        said = cli("instance", "add", "--url", "mysql://h/")
+        said = cli("instance", "add", "--url", "mysql://h/", *store)
     assert (said.code, said.out) == (1, "")
     assert said.err.startswith("error: ")
-    assert "capacity.db" in said.err
+    assert "kept.db" in said.err
 
 
 @pytest.mark.parametrize("variable", ["CAPACITY_TIMEZONE", "CAPACITY_STORE_URL"])
