@@ -60,6 +60,7 @@ class EngineCoordinator:
             engine = self._engine = self._load()
             target = Target(self.instance, self.secret(), self.policy)
             with self._seam(engine, guard, target.password):
+                guard.remaining()
                 self._conversation = engine.open(target, guard)
                 guard.connected()
         except CollectFailed as error:

@@ -1,5 +1,6 @@
 """SQLite files: looked at, never opened through SQLite, which would leave side files behind."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -39,6 +40,7 @@ REASONS: Mapping[type[BaseException], Reason] = MappingProxyType(
         ValueError: Reason.PATH_MISSING,  # a NUL in the path
     }
 )
+NO_SUCH_PATH: Final = frozenset({errno.ENAMETOOLONG, errno.ELOOP})
 OUTCOMES: Mapping[type[OSError], Outcome] = MappingProxyType(
     {
         PermissionError: Outcome.DENIED,
@@ -140,6 +142,8 @@ def failure_of(error: BaseException) -> Failure | None:
     for kind, reason in REASONS.items():
         if isinstance(error, kind):
             return Failure.of(reason)
+    if isinstance(error, OSError) and error.errno in NO_SUCH_PATH:
+        return Failure.of(Reason.PATH_MISSING)
     return None
 
 

@@ -1,0 +1,176 @@
+"""Names become checked addresses, in time, and the first that answers is taken."""
+
+import threading
+import time
+from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
+
+import pytest
+from tests.targets import port_instance, refusal
+
+from capacity_adapters.engines import TargetPolicy
+from capacity_adapters.engines.addresses import (
+    MAX_LOOKUPS,
+    IPAddress,
+    Resolve,
+    addresses_of,
+    first_reachable,
+    is_allowed,
+)
+from capacity_core.model import CollectFailed, Reason
+
+pytestmark = pytest.mark.unit
+
+
+def soon(seconds: float = 5.0) -> float:
+    return time.monotonic() + seconds
+
+
+def answering(*addresses: str) -> Resolve:
+    return lambda _host, _port: [(2, 1, 6, "", (address, 0)) for address in addresses]
+
+
+def failure_of(host: str, resolve: Resolve, by: float) -> Reason:
+    with pytest.raises(CollectFailed) as caught:
+        addresses_of(host, by, (), resolve)
+    return caught.value.failure.reason
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "169.254.169.254",
+        "169.254.1.1",
+        "fe80::1",
+        "fd00:ec2::254",
+        "224.0.0.1",
+        "ff02::1",
+        "0.0.0.0",  # noqa: S104 -- the one to refuse
+        "::",
+        "::ffff:169.254.169.254",
+        "::ffff:0.0.0.0",
+        "::ffff:224.0.0.1",
+    ],
+)
+def test_some_addresses_are_never_allowed(address: str) -> None:
+    everything = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+    assert not is_allowed(ip_address(address), ())
+    assert not is_allowed(ip_address(address), everything)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "10.1.2.3", "8.8.8.8", "fd00::1"])
+def test_any_other_address_is_allowed_without_a_list(address: str) -> None:
+    assert is_allowed(ip_address(address), ())
+
+
+def test_a_list_of_networks_allows_nothing_else() -> None:
+    networks = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
+    asked = ("10.1.2.3", "fd00::1", "::ffff:10.1.2.3", "11.1.2.3", "::1", "::ffff:11.1.2.3")
+    allowed = [address for address in asked if is_allowed(ip_address(address), networks)]
+    assert allowed == ["10.1.2.3", "fd00::1", "::ffff:10.1.2.3"]
+
+
+@pytest.mark.parametrize("db_type", ["postgresql", "mysql"])
+@pytest.mark.parametrize("host", ["169.254.169.254", "0", "::ffff:169.254.169.254"])
+def test_no_engine_connects_to_a_forbidden_address(db_type: str, host: str) -> None:
+    assert refusal(port_instance(db_type, 80, host=host)) == Reason.ADDRESS_REFUSED
+
+
+@pytest.mark.parametrize("db_type", ["postgresql", "mysql"])
+def test_no_engine_connects_outside_the_allowed_networks(db_type: str) -> None:
+    policy = TargetPolicy(networks=(ip_network("10.0.0.0/8"),))
+    assert refusal(port_instance(db_type, 1), policy=policy) == Reason.ADDRESS_REFUSED
+
+
+def test_forbidden_addresses_of_a_name_are_left_out() -> None:
+    resolve = answering("169.254.169.254", "10.0.0.1", "10.0.0.1", "fe80::1%eth0", "10.0.0.2")
+    found = addresses_of("db", soon(), (), resolve)
+    assert list(map(str, found)) == ["10.0.0.1", "10.0.0.2"]
+
+
+def test_an_address_is_not_looked_up() -> None:
+    def resolve(_host: str, _port: int) -> list[object]:
+        raise AssertionError
+
+    assert addresses_of("::1", soon(), (), resolve) == [ip_address("::1")]
+
+
+@pytest.mark.parametrize("db_type", ["postgresql", "mysql"])
+def test_a_name_that_does_not_resolve_is_told(db_type: str) -> None:
+    for host in ("no-such-host.invalid", "x" * 64 + ".invalid"):
+        assert refusal(port_instance(db_type, 1, host=host)) == Reason.NAME_RESOLUTION
+
+
+@pytest.fixture
+def hanging() -> Iterator[Resolve]:
+    """A resolver that answers only when the test is over."""
+    over = threading.Event()
+
+    def resolve(_host: str, _port: int) -> list[object]:
+        over.wait()
+        return []
+
+    yield resolve
+    over.set()
+    for thread in threading.enumerate():
+        if thread.name == "look-up":
+            thread.join()
+
+
+def test_a_hanging_resolver_ends_in_time_and_holds_a_bounded_number_of_threads(
+    hanging: Resolve,
+) -> None:
+    for _ in range(MAX_LOOKUPS + 5):
+        started = time.monotonic()
+        assert failure_of("db", hanging, soon(0.05)) is Reason.TIMEOUT
+        assert time.monotonic() - started < 0.55
+    names = [thread.name for thread in threading.enumerate()]
+    assert names.count("look-up") == MAX_LOOKUPS
+
+
+def test_look_ups_go_on_when_the_resolver_is_back(hanging: Resolve) -> None:
+    assert failure_of("db", hanging, soon(0.05)) is Reason.TIMEOUT
+    assert addresses_of("db", soon(), (), answering("10.0.0.1")) == [ip_address("10.0.0.1")]
+
+
+ADDRESSES = [ip_address(f"10.0.0.{number}") for number in range(1, 4)]
+
+
+def reason_of(error: BaseException) -> Reason:
+    return Reason.REFUSED if isinstance(error, ConnectionRefusedError) else Reason.AUTH_FAILED
+
+
+def test_the_first_address_that_answers_is_taken_and_each_has_its_share() -> None:
+    tried: list[tuple[str, float]] = []
+
+    def connect(address: IPAddress, by: float) -> str:
+        tried.append((str(address), by))
+        if address != ADDRESSES[1]:
+            raise ConnectionRefusedError
+        return "connected"
+
+    by = soon(6.0)
+    assert first_reachable(ADDRESSES, by, connect, reason_of) == "connected"
+    assert [address for address, _ in tried] == ["10.0.0.1", "10.0.0.2"]
+    assert tried[0][1] == pytest.approx(by - 4.0, abs=0.5)
+    assert tried[1][1] == pytest.approx(by - 3.0, abs=0.5)
+
+
+def test_a_refused_login_is_not_tried_at_the_next_address() -> None:
+    tried: list[IPAddress] = []
+
+    def connect(address: IPAddress, _by: float) -> str:
+        tried.append(address)
+        raise PermissionError
+
+    with pytest.raises(PermissionError):
+        first_reachable(ADDRESSES, soon(), connect, reason_of)
+    assert tried == ADDRESSES[:1]
+
+
+def test_if_none_answers_the_last_one_says_why() -> None:
+    def connect(address: IPAddress, _by: float) -> str:
+        raise ConnectionRefusedError(str(address))
+
+    with pytest.raises(ConnectionRefusedError, match=r"10\.0\.0\.3"):
+        first_reachable(ADDRESSES, soon(), connect, reason_of)

@@ -1,0 +1,110 @@
+"""SHOW GRANTS of many servers: read right, and never read as more than it says."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capacity_adapters.engines.mysql_grants import SHOW_TABLES, parse_grants
+
+pytestmark = pytest.mark.unit
+
+TO = "TO `reader`@`%`"
+
+
+@pytest.mark.parametrize(
+    ("rows", "processes", "schemas"),
+    [
+        ([f"GRANT ALL PRIVILEGES ON *.* {TO} WITH GRANT OPTION"], True, True),
+        ([f"GRANT USAGE ON *.* {TO} IDENTIFIED BY PASSWORD '*61A ON *.* TO'"], False, False),
+        ([f"GRANT PROCESS ON *.* {TO}"], True, False),
+        ([f"GRANT SELECT, PROCESS, SHOW DATABASES ON *.* {TO}"], True, True),
+        ([f"GRANT EXECUTE ON *.* {TO}", f"GRANT PROCESS ON *.* {TO}"], True, True),
+        (["GRANT SELECT, PROCESS ON *.* TO 'reader'@'10.0.0.%'"], True, True),  # 5.7
+        ([f"GRANT RELOAD, FILE, SUPER ON *.* {TO}"], False, False),
+        ([f"GRANT ROLE_ADMIN,XA_RECOVER_ADMIN ON *.* {TO}"], False, False),
+        (["GRANT `watcher`@`%` TO `reader`@`%`"], False, False),
+        (["SET DEFAULT ROLE `watcher` FOR `reader`@`%`"], False, False),
+        (["GRANT PROXY ON ''@'' TO 'root'@'localhost' WITH GRANT OPTION"], False, False),
+        ([f"GRANT SELECT ON *.* {TO}", "REVOKE SELECT ON `pay`.* FROM `reader`@`%`"], False, False),
+        ([f"GRANT EXECUTE ON PROCEDURE `a`.`p` {TO}"], False, False),
+        ([f"GRANT SELECT ON `*`.* {TO}"], False, False),
+        ([], False, False),
+        (["", "nonsense", "GRANT", "GRANT ON TO", "(", "GRANT ( ON *.* TO"], False, False),
+    ],
+)
+def test_global_rights_are_read(rows: list[str], processes: bool, schemas: bool) -> None:
+    grants = parse_grants(rows)
+    assert (grants.sees_processes, grants.sees_every_schema) == (processes, schemas)
+
+
+@pytest.mark.parametrize(
+    ("rows", "shown", "hidden"),
+    [
+        ([f"GRANT SELECT ON `shop`.* {TO}"], {"shop"}, {"Shop", "shopping", "ashop"}),
+        ([f"GRANT SELECT ON `sh_p`.* {TO}"], {"shop", "sh_p"}, {"shp"}),
+        ([f"GRANT SELECT ON `sh\\_p`.* {TO}"], {"sh_p"}, {"shop"}),
+        ([f"GRANT SELECT ON `sh%`.* {TO}"], {"sh", "shop", "sh\nop"}, {"Sh"}),
+        ([f"GRANT SELECT ON `100\\%`.* {TO}"], {"100%"}, {"1000"}),
+        ([f"GRANT SELECT ON `a``b TO c`.* {TO}"], {"a`b TO c"}, {"a", "a``b TO c"}),
+        ([f"GRANT EXECUTE ON `shop`.* {TO}"], set(), {"shop"}),
+        ([f"GRANT SELECT (`a`, `b ON c`) ON `shop`.`t` {TO}"], set(), {"shop"}),
+        ([f"GRANT SELECT ON `shop`.`t` {TO}"], set(), {"shop"}),
+        ([f"GRANT SHOW VIEW ON *.* {TO}"], {"anything", ""}, set()),
+        ([f"GRANT SHOW DATABASES ON *.* {TO}"], set(), {"anything"}),
+        (
+            [f"GRANT SELECT ON *.* {TO}", "REVOKE SELECT ON `pay`.* FROM `reader`@`%`"],
+            {"shop"},
+            {"pay"},
+        ),
+        # The server follows the closest pattern only, and that one shows no table.
+        (
+            [f"GRANT SELECT ON `shop%`.* {TO}", f"GRANT EXECUTE ON `shop\\_a`.* {TO}"],
+            {"shop_b"},
+            {"shop_a"},
+        ),
+    ],
+)
+def test_rights_on_schemas_are_read(rows: list[str], shown: set[str], hidden: set[str]) -> None:
+    grants = parse_grants(rows)
+    assert {name for name in shown | hidden if grants.sees_tables_of(name)} == shown
+
+
+@pytest.mark.parametrize(
+    ("row", "login"),
+    [
+        ("GRANT USAGE ON *.* TO `re``ader`@`10.%`", "`re``ader`@`10.%`"),
+        ("GRANT USAGE ON *.* TO 're\\'ader'@'%' IDENTIFIED BY PASSWORD 'x'", "'re\\'ader'@'%'"),
+        ("GRANT PROCESS ON *.* TO `a role`", "CURRENT_USER"),
+    ],
+)
+def test_the_login_is_spelled_as_the_server_does(row: str, login: str) -> None:
+    assert parse_grants([row]).login == login
+
+
+QUOTED = st.text(st.sampled_from("a`\\%_'\" ."), min_size=1, max_size=6)
+
+
+def as_pattern(name: str) -> str:
+    escaped = name.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return escaped.replace("`", "``")
+
+
+@given(schema=QUOTED, other=QUOTED, privilege=st.sampled_from(sorted(SHOW_TABLES)))
+def test_a_grant_on_one_schema_shows_that_one_alone(
+    schema: str, other: str, privilege: str
+) -> None:
+    grants = parse_grants([f"GRANT {privilege} ON `{as_pattern(schema)}`.* {TO}"])
+    assert grants.sees_tables_of(schema)
+    assert grants.sees_tables_of(other) == (other == schema)
+
+
+@given(
+    rows=st.lists(
+        st.lists(
+            st.sampled_from(["GRANT", "REVOKE", "ON", "TO", "(", ")", ",", "`", "'", "*", ".", "a"])
+        ).map(" ".join)
+        | st.text()
+    )
+)
+def test_no_row_breaks_the_reader(rows: list[str]) -> None:
+    parse_grants(rows).sees_tables_of("shop")

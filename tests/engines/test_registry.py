@@ -1,0 +1,108 @@
+"""The register of engines, and the life of a conversation whatever the engine."""
+
+import logging
+import struct
+import subprocess
+import sys
+
+import pytest
+from attrs import evolve
+from tests.builders import an_instance
+from tests.faults.listeners import listening, saying
+from tests.targets import coordinator_of, port_instance, refusal
+
+from capacity_adapters.engines import ENGINES, TargetPolicy, coordinators
+from capacity_adapters.engines.coordinator import EngineCoordinator
+from capacity_core.errors import EngineNotSupportedError
+from capacity_core.model import CollectFailed, Instance, Reason, Secret, Tls, TlsMode
+
+pytestmark = pytest.mark.unit
+
+DRIVERS = ("psycopg", "pymysql", "oracledb")
+
+
+def test_no_driver_is_imported_before_its_engine_is_used() -> None:
+    look = f"import sys, capacity_adapters.engines; print({{*{DRIVERS}}} & {{*sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", look], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_each_engine_has_its_facts() -> None:
+    ports = {name: facts.default_port for name, facts in ENGINES.items()}
+    assert ports == {"postgresql": 5432, "mysql": 3306, "sqlite": None}
+
+
+def test_an_engine_that_is_not_installed_is_refused() -> None:
+    prepare = coordinators(TargetPolicy(), lambda _: Secret(""))
+    with pytest.raises(EngineNotSupportedError):
+        prepare(evolve(an_instance(), db_type="dbase"), deadline=1.0)
+
+
+def test_a_driver_that_is_missing_names_its_package() -> None:
+    coordinator = EngineCoordinator(
+        instance=an_instance(),
+        module="capacity_adapters.engines.not_there",
+        package="the-driver",
+        policy=TargetPolicy(),
+        deadline=1.0,
+        secret=lambda: Secret(""),
+    )
+    assert not coordinator.connect()
+    assert coordinator.failure is not None
+    assert coordinator.failure.reason is Reason.DRIVER_MISSING
+    assert coordinator.failure.hint.params["package"] == "the-driver"
+
+
+def test_a_password_that_cannot_be_read_is_told() -> None:
+    def secret_for(_instance: Instance) -> Secret:
+        raise CollectFailed(Reason.CREDENTIAL_UNAVAILABLE)
+
+    coordinator = coordinators(TargetPolicy(), secret_for)(an_instance(), deadline=1.0)
+    assert not coordinator.connect()
+    assert coordinator.failure is not None
+    assert coordinator.failure.reason is Reason.CREDENTIAL_UNAVAILABLE
+
+
+def test_a_password_that_is_given_is_not_looked_up() -> None:
+    def secret_for(_instance: Instance) -> Secret:
+        raise AssertionError
+
+    prepare = coordinators(TargetPolicy(), secret_for)
+    instance = port_instance("postgresql", 1)
+    assert not prepare(instance, deadline=1.0, password=Secret("given")).connect()
+
+
+@pytest.mark.parametrize("db_type", ["postgresql", "mysql"])
+def test_no_time_at_all_is_a_timeout(db_type: str) -> None:
+    assert refusal(port_instance(db_type, 1), deadline=0.0) == Reason.TIMEOUT
+
+
+def test_a_password_that_a_peer_sends_back_is_not_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    words = b"SFATAL\0C28P01\0Mno luck with hunter2-hunter2\0\0"
+    message = b"E" + struct.pack("!I", len(words) + 4) + words
+    with listening(saying(message)) as port, caplog.at_level(logging.DEBUG):
+        coordinator = coordinator_of(
+            port_instance("postgresql", port, tls=Tls(TlsMode.INSECURE)), "hunter2-hunter2"
+        )
+        assert not coordinator.connect()
+        coordinator.disconnect()
+    assert "***" in caplog.text
+    assert "hunter2" not in caplog.text
+    assert "hunter2" not in repr(coordinator)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (b"\x4a\x00\x00\x00\x0a5.1.73-log\x00" + b"\x01" * 63, Reason.CONNECTION_LOST),
+        (b"\x01\x00\x00\x00\xff", Reason.PROTOCOL),
+        (b"\x05\x00\x00\x00\x0a\xff\xfe\xfd\x00", Reason.PROTOCOL),
+        (b"\x17\x00\x00\x00\xff\x10\x04Too many connections", Reason.TOO_MANY_CONNECTIONS),
+        (b"\x03\x00\x00\x00\x0aab", Reason.PROTOCOL),
+    ],
+)
+def test_half_a_mysql_greeting_has_its_reason(words: bytes, reason: Reason) -> None:
+    with listening(saying(words)) as port:
+        assert refusal(port_instance("mysql", port)) == reason
