@@ -199,6 +199,8 @@ def test_tokens_are_made_listed_and_revoked(cli: Cli) -> None:
     assert cli("token", "revoke", "ci").code == 0
     assert cli("token", "revoke", "ci").code == 1
     assert cli("token", "create", "x", "--scope", "root").code == 2
+    for name in ("", " ", "x" * 256):
+        assert cli("token", "create", name, "--scope", "view").code == 1
 
 
 def kept_bytes(cli: Cli) -> bytes:
@@ -339,6 +341,13 @@ def test_a_wrong_setting_is_told_before_anything_is_done(
     assert (said.code, said.out) == (1, "")
     assert said.err.startswith(f"error: {variable}")
     assert not (cli.home / "share").exists()
+
+
+def test_a_demo_that_cannot_be_written_says_where(cli: Cli) -> None:
+    (cli.home / "demo").touch()
+    said = cli("demo")
+    assert (said.code, said.out) == (1, "")
+    assert said.err.startswith(f"error: The demo cannot write to {cli.home}/demo/databases: ")
 
 
 def test_the_demo_shows_three_databases_and_what_works_next(cli: Cli) -> None:

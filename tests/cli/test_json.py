@@ -5,6 +5,11 @@ import json
 import pytest
 from tests.cli.conftest import Cli
 
+
+def ids(words: list[str]) -> str:
+    return ascii(" ".join(words))
+
+
 COMMANDS = [
     ["sync", "sqlite:///dbs"],
     ["sync", "sqlite:///nowhere"],
@@ -43,6 +48,16 @@ COMMANDS = [
     ["no-such-command"],
     [],
 ]
+UNSPEAKABLE = "\udcff"  # what a byte that is no UTF-8 becomes
+COMMANDS += [
+    ["sync", UNSPEAKABLE],
+    ["sync", f"sqlite:///{UNSPEAKABLE}"],
+    ["sync", f"mysql://eve@{UNSPEAKABLE}/"],
+    ["sizes", "dbs", "--history", UNSPEAKABLE],
+    ["instance", "edit", "dbs", "--description", UNSPEAKABLE],
+    ["token", "create", UNSPEAKABLE, "--scope", "view"],
+    ["token", "revoke", UNSPEAKABLE],
+]
 EXTRA_STORES = ["sqlite:////nowhere/at/all.db", "postgresql://eve:hunter2@127.0.0.1:1/db", "x://y"]
 
 
@@ -53,13 +68,14 @@ def check_document(cli: Cli, arguments: list[str]) -> None:
     assert document["error"] is (said.code != 0)
     assert ("data" if said.code == 0 else "error_id") in document
     assert document["message"]
+    assert "Internal error" not in document["message"]
     assert said.code in {0, 1, 2}
     assert "Traceback" not in said.err
     assert "hunter2" not in said.out + said.err
 
 
 @pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("arguments", COMMANDS, ids=ids)
 def test_one_document_and_nothing_else(cli: Cli, arguments: list[str]) -> None:
     cli("sync", "sqlite:///dbs")
     check_document(cli, arguments)
@@ -67,7 +83,7 @@ def test_one_document_and_nothing_else(cli: Cli, arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("store", EXTRA_STORES)
 @pytest.mark.parametrize(
-    "arguments", [c for c in COMMANDS if c and c[0] in {"sizes", "token"}], ids=" ".join
+    "arguments", [c for c in COMMANDS if c and c[0] in {"sizes", "token"}], ids=ids
 )
 def test_one_document_without_a_store_too(cli: Cli, arguments: list[str], store: str) -> None:
     said = cli(*arguments, "--json", "--store", store)

@@ -95,6 +95,21 @@ def test_a_reader_that_stops_early_is_no_error(cli: Cli) -> None:
     assert (code, err) == (0, "")
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_full_disk_behind_the_output_is_told(cli: Cli, options: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [PROGRAM, "instance", "list", *options],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            cwd=cli.home,
+        )
+    assert ran.returncode == 1
+    assert ran.stderr == "error: cannot write the output: No space left on device\n"
+
+
 def on_a_terminal(cli: Cli, *arguments: str, typed: str = "") -> tuple[int, str]:
     """Run it with a terminal on all three streams; returns the exit code and what it drew."""
     ours, theirs = pty.openpty()

@@ -11,7 +11,7 @@ import click
 
 from capacity_adapters.cli.demo import demo
 from capacity_adapters.cli.instances import instance
-from capacity_adapters.cli.output import Report, asked_now, say
+from capacity_adapters.cli.output import Report, asked_now, note, say
 from capacity_adapters.cli.serve import serve
 from capacity_adapters.cli.sizes import sizes
 from capacity_adapters.cli.store import store
@@ -57,9 +57,18 @@ def run(arguments: Sequence[str]) -> int:
             say(report, json_wanted=json_wanted)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 0
+    except OSError as error:  # a full disk behind `>`
+        _discard_output()
+        note(f"error: cannot write the output: {error.strerror}")
+        return 1
     return report.exit_code if isinstance(report, Report) else report
+
+
+def _discard_output() -> None:
+    # What is still buffered would fail again when the process ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(given: list[str], *, json_wanted: bool) -> Report | int:

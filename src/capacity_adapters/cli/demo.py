@@ -15,7 +15,9 @@ from attrs import evolve
 from capacity_adapters.cli.output import Report, progress
 from capacity_adapters.cli.session import Session, with_session
 from capacity_adapters.cli.sync import report_of
+from capacity_core.errors import CapacityError
 from capacity_core.instances import InstanceFields
+from capacity_core.messages import Text
 
 FOLDER = Path("demo")
 NAME = "demo"
@@ -50,9 +52,13 @@ DATABASES: Mapping[str, str] = MappingProxyType(
 def demo(session: Session) -> Report:
     """Make three small SQLite databases in ./demo, and measure them."""
     folder = FOLDER / "databases"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, script in DATABASES.items():
-        make(folder / name, script)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, script in DATABASES.items():
+            make(folder / name, script)
+    except (OSError, sqlite3.Error) as error:
+        said = f"The demo cannot write to {folder.absolute()}: {error}"
+        raise CapacityError(Text(said)) from error
     store = session.store or f"sqlite:///{FOLDER / 'capacity.db'}"
     path = str(folder.absolute())
     with evolve(session, store=store).application() as application:
