@@ -21,6 +21,7 @@ from capacity_core.instances import (
     SEALED,
     InstanceFields,
     changed_instance,
+    check_text,
     fields_of,
     new_instance,
 )
@@ -95,7 +96,8 @@ class CapacityApplication:
                 result = service.sync_instance_capacity(instance_id)
                 if password is not None and result.scenario not in NOT_CONNECTED:
                     work.credentials.seal(instance_id, password)
-                    work.instances.save(evolve(result.instance, password_ref=SEALED))
+                    now = work.instances.get(instance_id)  # it may have been edited meanwhile
+                    work.instances.save(evolve(now, password_ref=SEALED))
                 work.commit()
                 committed = True
         except SyncInProgressError as error:
@@ -253,7 +255,11 @@ class CapacityApplication:
     # Access.
 
     def create_token(self, name: str, scope: Scope) -> tuple[ApiToken, str]:
-        """Make a token; its text is returned here and never again. Raises ConflictError."""
+        """Make a token; its text is returned here and never again.
+
+        Raises ConflictError, InvalidInputError.
+        """
+        check_text("name", name, required=True)
         token = new_token()
         with self.begin() as work:
             kept = work.tokens.add(name, scope, hash_token(token), self.now())

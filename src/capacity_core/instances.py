@@ -88,8 +88,8 @@ def new_instance(
     Raises InvalidInputError, which names the first field that breaks a rule.
     """
     for name in ("name", "username", "database_name", "description"):
-        _check_text(name, getattr(fields, name), required=name == "name")
-    _check_text("tls.ca", fields.tls.ca)
+        check_text(name, getattr(fields, name), required=name == "name")
+    check_text("tls.ca", fields.tls.ca)
     if fields.name.isdecimal():
         raise InvalidInputError("name", text("field.digits"))
     engine = engine_for(fields.db_type, engines)
@@ -138,7 +138,7 @@ def engine_for(db_type: str, engines: Mapping[str, EngineFacts]) -> EngineFacts:
 def _address(fields: InstanceFields, engine: EngineFacts) -> Address:
     if engine.default_port is None:
         _refuse(engine, {"host": fields.host, "port": fields.port})
-        _check_text("path", fields.path or "", required=True)
+        check_text("path", fields.path or "", required=True)
         return FileAddress(fields.path or "")
     _refuse(engine, {"path": fields.path})
     host, port = fields.host, fields.port
@@ -166,7 +166,8 @@ def _is_host(host: str) -> bool:
     return "%" not in host
 
 
-def _check_text(name: str, value: str | None, *, required: bool = False) -> None:
+def check_text(name: str, value: str | None, *, required: bool = False) -> None:
+    """Raises InvalidInputError unless it is a text that every store can keep."""
     limit = _LIMITS[name]
     if value is None or (value == "" and not required):
         return

@@ -156,6 +156,16 @@ def test_a_password_is_kept_only_after_a_connect_that_worked(
     assert target.password is not None
 
 
+def test_an_edit_during_a_sync_survives_the_keeping_of_its_password(
+    application: CapacityApplication, target: Target
+) -> None:
+    shop = application.add_instance(SHOP)
+    target.meanwhile = lambda: application.edit_instance(shop.id, {"description": "new"})
+    application.sync(shop.id, password=Secret("s"))
+    kept = application.get_instance(shop.id)
+    assert (kept.description, kept.password_ref) == ("new", SEALED)
+
+
 def test_a_registered_password_is_sealed(
     application: CapacityApplication, store: MemoryStore
 ) -> None:
@@ -297,6 +307,8 @@ def test_tokens_open_what_their_scope_covers(application: CapacityApplication) -
             application.authorize(bad, Scope.VIEW)
     with pytest.raises(ConflictError):
         application.create_token("ci", Scope.VIEW)
+    with pytest.raises(InvalidInputError):
+        application.create_token("a\0b", Scope.VIEW)
     application.revoke_token("ci")
     with pytest.raises(AuthenticationRequiredError):
         application.authorize(token, Scope.VIEW)
