@@ -13,11 +13,15 @@ from tests.servers import HOST
 
 @frozen
 class Relay:
-    """Pass everything on; each answer `delay` seconds late, `cut_after` bytes the last of all."""
+    """Pass everything on; each answer `delay` seconds late, `cut_after` bytes the last of all.
+
+    `rewrite` replaces some words, in both directions, by others of the same length.
+    """
 
     port: int
     delay: float = 0.0
     cut_after: int | None = None
+    rewrite: tuple[bytes, bytes] = (b"", b"")
 
     def __call__(self, peer: socket.socket, done: threading.Event) -> None:
         with socket.create_connection((HOST, self.port)) as server:
@@ -33,6 +37,8 @@ class Relay:
                     source, sink = key.fileobj, key.data
                     assert isinstance(source, socket.socket)
                     words = source.recv(65_536)
+                    if self.rewrite[0]:
+                        words = words.replace(*self.rewrite)
                     if source is server:
                         time.sleep(self.delay)
                         left = len(words) if self.cut_after is None else self.cut_after - said

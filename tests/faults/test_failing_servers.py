@@ -24,7 +24,7 @@ from tests.targets import (
 )
 
 from capacity_adapters.engines import TargetPolicy
-from capacity_core.model import CollectFailed, Reason, Tls, TlsMode
+from capacity_core.model import CollectFailed, Failure, Reason, Tls, TlsMode
 from capacity_core.ports import CapacitySyncCoordinator
 
 pytestmark = pytest.mark.live
@@ -123,6 +123,71 @@ def test_what_was_measured_in_time_is_kept(
     assert outcomes(report)
     assert set(outcomes(report).values()) == {"timed_out"}
     assert sizes(report).keys() | outcomes(report).keys() == ten
+
+
+def test_what_was_measured_before_the_connection_broke_is_kept(
+    postgres: Server, ten: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capacity_adapters.engines.postgresql.CHUNK", 1)
+    told: set[frozenset[str]] = set()
+    for cut_after in range(900, 3000, 150):
+        with listening(Relay(postgres.port, cut_after=cut_after)) as port:
+            instance = port_instance("postgresql", port, username="bench", tls=INSECURE)
+            coordinator = coordinator_of(instance)
+            try:
+                assert coordinator.connect()
+                coordinator.fetch_inventory()
+                report = coordinator.collect_capacity(ten)
+                assert sizes(report).keys() | outcomes(report).keys() == ten
+                told.add(frozenset(outcomes(report).values()))
+            except CollectFailed as error:
+                told.add(frozenset({error.failure.reason}))
+            finally:
+                coordinator.disconnect()
+    assert told == {
+        frozenset({Reason.CONNECTION_LOST}),  # nothing was measured
+        frozenset({"error"}),  # some were, the rest has no size
+        frozenset(),  # all were
+    }
+
+
+@pytest.mark.parametrize(
+    ("engine", "rewrite", "version", "least"),
+    [
+        ("postgres", (b"server_version\x0015.", b"server_version\x0011."), "11", 12),
+        ("mariadb", (b"5.5.5-10.11.", b"5.5.5-09.11."), "9.11", "10.0"),
+    ],
+)
+def test_a_server_too_old_is_told_its_version(
+    request: pytest.FixtureRequest,
+    engine: str,
+    rewrite: tuple[bytes, bytes],
+    version: str,
+    least: object,
+) -> None:
+    server: Server = request.getfixturevalue(engine)
+    db_type = server_instance(server).db_type
+    with listening(Relay(server.port, rewrite=rewrite)) as port:
+        instance = port_instance(db_type, port, username="bench", tls=INSECURE)
+        coordinator = coordinator_of(instance)
+        assert not coordinator.connect()
+    assert coordinator.failure == Failure.of(
+        Reason.UNSUPPORTED_VERSION, version=version, least=least
+    )
+
+
+def test_a_mariadb_without_the_view_is_measured_by_its_tables(mariadb: Server) -> None:
+    rewrite = (b".innodb_sys_tablespaces", b".innodb_sys_tablespacez")
+    with mariadb_admin(mariadb) as admin, listening(Relay(mariadb.port, rewrite=rewrite)) as port:
+        admin.execute("CREATE DATABASE viewless")
+        admin.execute("CREATE TABLE viewless.t (x INT)")
+        try:
+            instance = port_instance("mysql", port, username="bench", tls=INSECURE)
+            _, report = ask(instance)
+        finally:
+            admin.execute("DROP DATABASE viewless")
+    assert sizes(report) == {"viewless": 16_384}
+    assert {size.method for size in report.sizes} == {"my.tables"}
 
 
 @pytest.mark.parametrize("start", [start_postgres, start_mariadb])
