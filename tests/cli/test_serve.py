@@ -1,6 +1,7 @@
 """`capacity serve`: the token it makes, its log, and how it fails."""
 
 import json
+import logging
 import socket
 import subprocess
 import time
@@ -10,7 +11,36 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+import pytest
 from tests.cli.conftest import Cli
+
+from capacity_adapters.cli.serve import configure_logging
+
+
+@pytest.fixture
+def root_logger() -> Iterator[logging.Logger]:
+    root = logging.getLogger()
+    kept = root.handlers[:], root.level
+    yield root
+    root.handlers[:], root.level = kept
+
+
+def test_the_log_is_json_with_the_contracts_words(
+    root_logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging()
+    root_logger.warning(
+        "容量同步后触发聚合失败",
+        extra={"component": "databases_capacity", "instance_id": 7},
+        exc_info=ZeroDivisionError(),
+    )
+    [line] = capsys.readouterr().err.splitlines()
+    entry = json.loads(line)
+    assert entry["message"] == "容量同步后触发聚合失败"
+    assert (entry["module"], entry["instance_id"]) == ("databases_capacity", 7)
+    assert (entry["level"], "component" in entry) == ("warning", False)
+    assert "ZeroDivisionError" in entry["exception"]
+    assert entry["timestamp"].endswith("Z")
 
 
 def free_port() -> int:

@@ -106,6 +106,7 @@ def test_a_relative_path_that_is_not_there_may_have_been_meant_absolute(
         "postgresql://me:hunter2@host/db#x",
         "postgresql://me:hunter2@host/db/more",
         "postgresql://me:1/hunter2@host/db",
+        "postgresql://me:1/hunter2@host",
         "postgresql://me:hunter2@[::1/db",
         "sqlite://folder",
         "sqlite:///",
