@@ -5,10 +5,6 @@ import click
 from capacity_adapters.cli.output import Report, Table, done, shown
 from capacity_adapters.cli.session import Session, with_session
 from capacity_core.access import Scope
-from capacity_core.errors import InvalidInputError
-from capacity_core.messages import text
-
-MAX_NAME = 255
 
 
 @click.group("token")
@@ -27,8 +23,6 @@ def token() -> None:
 @with_session
 def create(session: Session, *, name: str, scope: str) -> Report:
     """Make a token; it is shown once, and never again."""
-    if not 0 < len(name.strip()) <= MAX_NAME:
-        raise InvalidInputError("name", text("field.text", field="name", limit=MAX_NAME))
     with session.application() as application:
         kept, secret = application.create_token(name, Scope(scope))
     return done({"token": secret, "name": kept.name, "scope": kept.scope}, secret)
