@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from capacity_adapters.engines import mysql, postgresql, sqlite
 from capacity_adapters.engines.engine import classify
-from capacity_adapters.engines.mysql_errors import CODES
-from capacity_adapters.engines.postgresql_errors import PHRASES, SQLSTATES
+from capacity_adapters.engines.mysql.errors import CODES
+from capacity_adapters.engines.postgresql.errors import PHRASES, SQLSTATES
 from capacity_core.messages import CATALOGUE
 from capacity_core.model import CollectFailed, Reason
 

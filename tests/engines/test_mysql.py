@@ -20,7 +20,8 @@ from tests.targets import (
     sizes,
 )
 
-from capacity_adapters.engines.mysql import FILES, TABLES, Flavour, flavour_of
+from capacity_adapters.engines.mysql import FILES, TABLES
+from capacity_adapters.engines.mysql.connect import Flavour, flavour_of
 from capacity_core.model import CollectFailed, Reason
 
 pytestmark = pytest.mark.live

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capacity_adapters.engines.mysql_grants import SHOW_TABLES, parse_grants
+from capacity_adapters.engines.mysql.grants import SHOW_TABLES, parse_grants
 
 pytestmark = pytest.mark.unit
 

@@ -19,6 +19,7 @@ from capacity_core.model import (
     Failure,
     Instance,
     Inventory,
+    NetworkAddress,
     Reason,
     Secret,
 )
@@ -44,6 +45,14 @@ class Target:
     instance: Instance
     password: Secret
     policy: TargetPolicy
+
+    @property
+    def network(self) -> NetworkAddress:
+        """Raises CollectFailed if the instance has a path instead."""
+        address = self.instance.address
+        if not isinstance(address, NetworkAddress):
+            raise CollectFailed(Reason.UNREACHABLE)
+        return address
 
 
 class Conversation(Protocol):

@@ -1,23 +1,20 @@
 """MySQL 5.7 to 9 and MariaDB 10 to 12 through PyMySQL: what we ask, and how we read it."""
 
-import re
-import ssl
 import struct
 import time
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from functools import lru_cache
 from typing import Any, Final
 
 import pymysql
-from attrs import define, field, frozen
-from pymysql.constants import CLIENT
+from attrs import define, field
 
 from capacity_adapters.engines.addresses import addresses_of, first_reachable, open_socket
 from capacity_adapters.engines.deadline import Guard
 from capacity_adapters.engines.engine import Engine, Target, classify
-from capacity_adapters.engines.mysql_errors import CODES
-from capacity_adapters.engines.mysql_grants import Grants, parse_grants
+from capacity_adapters.engines.mysql.connect import Connection, Flavour, flavour_of, prepare
+from capacity_adapters.engines.mysql.errors import CODES
+from capacity_adapters.engines.mysql.grants import Grants, parse_grants
 from capacity_core.messages import Text
 from capacity_core.model import (
     CapacityReport,
@@ -25,12 +22,9 @@ from capacity_core.model import (
     DatabaseSize,
     Failure,
     Inventory,
-    NetworkAddress,
     Outcome,
     Reason,
     SeenDatabase,
-    Tls,
-    TlsMode,
     Unmeasured,
     sql_cure,
 )
@@ -38,7 +32,6 @@ from capacity_core.model import (
 FILES: Final = "my.innodb_files"
 TABLES: Final = "my.tables"
 SYSTEM_SCHEMAS: Final = frozenset({"information_schema", "performance_schema", "mysql", "sys"})
-LOCK_SECONDS: Final = 2  # how long to wait for one table that somebody is altering
 
 # They store nothing here, or what another table counts already.
 NOT_STORED: Final = (
@@ -68,46 +61,12 @@ FILE_SIZES: Final = (
     "SELECT CAST(SUBSTRING_INDEX(name, '/', 1) AS BINARY), SUM(file_size)"
     " FROM information_schema.{} WHERE name LIKE '%/%' GROUP BY 1"
 )
-FILE_VIEWS: Final = ("innodb_sys_tablespaces", "innodb_tablespaces")
 # The view is unknown, lacks file_size, or is closed to us: sizes come from TABLES then.
 NO_VIEW: Final = frozenset({1109, 1146, 1054, 1227})
 # A table or folder named like a device of Windows has this behind its name on disk.
 DEVICE_ENDING: Final = b"@@@"
 # A folder that no server made, such as lost+found, is listed under this prefix.
 FOREIGN_FOLDER: Final = "#mysql50#"
-
-VERIFYING: Final = frozenset({TlsMode.VERIFY_FULL, TlsMode.VERIFY_CA})
-
-Connection = pymysql.Connection
-
-
-@frozen
-class Flavour:
-    """What kind of server it is, as far as the questions differ."""
-
-    is_mariadb: bool
-    version: tuple[int, int]
-
-    @property
-    def is_mysql_8(self) -> bool:
-        return not self.is_mariadb and self.version >= (8, 0)
-
-    @property
-    def least(self) -> tuple[int, int]:
-        return (10, 0) if self.is_mariadb else (5, 7)
-
-    def session(self, seconds: float) -> str:
-        """Bound every statement; MySQL 8 would tell sizes of yesterday if we let it."""
-        limit = (
-            f"max_statement_time = {seconds:.3f}"
-            if self.is_mariadb
-            else f"max_execution_time = {round(seconds * 1000)}"
-        )
-        fresh = ", information_schema_stats_expiry = 0" if self.is_mysql_8 else ""
-        return f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}, {limit}{fresh}"
-
-    def file_views(self) -> Sequence[str]:
-        return FILE_VIEWS[::-1] if self.is_mysql_8 else FILE_VIEWS
 
 
 @define(eq=False)
@@ -203,19 +162,9 @@ def _key(name: str, encoded: bytes) -> bytes:
     return encoded
 
 
-def flavour_of(version: str) -> Flavour | None:
-    """Read a server's version; old clients are told `5.5.5-` before MariaDB's own."""
-    found = re.search(r"(\d+)\.(\d+)\.\d+-MariaDB", version) or re.match(r"(\d+)\.(\d+)", version)
-    if found is None:
-        return None
-    return Flavour("mariadb" in version.lower(), (int(found[1]), int(found[2])))
-
-
 def open_mysql(target: Target, guard: Guard) -> _Mysql:
-    address = target.instance.address
-    if not isinstance(address, NetworkAddress):
-        raise CollectFailed(Reason.UNREACHABLE)
-    connection = _prepare(target, address)
+    address = target.network
+    connection = prepare(target)
     addresses = addresses_of(address.host, guard.limit, target.policy.networks)
     sock = first_reachable(
         addresses, guard.limit, lambda ip, by: open_socket(ip, address.port, by), _reason_of
@@ -246,46 +195,6 @@ def _greeted(connection: Connection, guard: Guard) -> _Mysql:
     with connection.cursor() as cursor:
         cursor.execute(flavour.session(max(0.001, guard.end_by - time.monotonic())))
     return _Mysql(connection, flavour)
-
-
-def _prepare(target: Target, address: NetworkAddress) -> Connection:
-    tls = target.instance.tls
-    encrypted = tls.mode is not TlsMode.INSECURE
-    connection = pymysql.connect(
-        host=address.host,  # the name in the certificate; the socket is our own
-        port=address.port,
-        password=target.password.reveal().encode(),
-        charset="utf8mb4",
-        autocommit=True,
-        local_infile=False,
-        defer_connect=True,
-        ssl=_context(tls) if encrypted else None,
-        ssl_disabled=not encrypted,
-        program_name="capacity-sync",
-    )
-    connection.user = target.instance.username.encode()  # an empty one is not to become ours
-    if tls.mode is TlsMode.PREFER:
-        # PyMySQL prefers by itself only with a context that it makes anew, for 25 ms a connect.
-        connection._ssl_required = False  # type: ignore[attr-defined]  # noqa: SLF001 -- no public switch
-        connection.client_flag &= ~CLIENT.SSL
-    return connection
-
-
-def _context(tls: Tls) -> ssl.SSLContext:
-    try:
-        return _made_context(tls)
-    except OSError as error:  # no such CA file, or none that can be read
-        raise CollectFailed(Reason.TLS) from error
-
-
-@lru_cache(maxsize=64)
-def _made_context(tls: Tls) -> ssl.SSLContext:
-    """Make the context once a setting: loading the system's authorities takes 25 ms."""
-    context = ssl.create_default_context(cafile=tls.ca)
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # certificates that MySQL makes fail it
-    context.check_hostname = tls.mode is TlsMode.VERIFY_FULL
-    context.verify_mode = ssl.CERT_REQUIRED if tls.mode in VERIFYING else ssl.CERT_NONE
-    return context
 
 
 def failure_of(error: BaseException) -> Failure | None:

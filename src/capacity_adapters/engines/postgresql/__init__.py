@@ -1,0 +1,224 @@
+"""PostgreSQL 12 to 18 through psycopg: what we ask it, and how we read its answers."""
+
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Final
+
+import psycopg
+from attrs import define, field, frozen
+
+from capacity_adapters.engines.addresses import addresses_of, first_reachable
+from capacity_adapters.engines.deadline import Guard
+from capacity_adapters.engines.engine import Engine, Target, classify
+from capacity_adapters.engines.postgresql.connect import Link, log_in, quoted
+from capacity_adapters.engines.postgresql.errors import OUTCOMES, reason_of
+from capacity_core.messages import Text
+from capacity_core.model import (
+    CapacityReport,
+    CollectFailed,
+    DatabaseSize,
+    Failure,
+    Inventory,
+    Outcome,
+    Reason,
+    SeenDatabase,
+    Unmeasured,
+    sql_cure,
+)
+
+log = logging.getLogger(__name__)
+
+METHOD: Final = "pg.database_size"
+LEAST_VERSION: Final = 12
+CHUNK: Final = 100
+PAYS_FROM: Final = 50  # databases for each further connection
+INVALID_LIMIT: Final = -2  # datconnlimit of a database whose DROP was interrupted
+SYSTEM_DATABASES: Final = frozenset(
+    {
+        "template0",
+        "template1",
+        "rdsadmin",
+        "cloudsqladmin",
+        "alloydbadmin",
+        "alloydbmetadata",
+        "azure_maintenance",
+        "azure_sys",
+    }
+)
+
+DATABASES: Final = "SELECT oid, datname, datconnlimit FROM pg_database"
+# By oid, for a name may be dropped meanwhile and fail the statement. A privilege of NULL, or a size
+# of NULL in spite of it, is a database that is gone.
+SIZES: Final = """
+SELECT o, allowed, CASE WHEN allowed THEN pg_database_size(o) END
+FROM (SELECT o, has_database_privilege(o, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'USAGE')
+      FROM unnest(%s::oid[]) AS o) AS asked (o, allowed)
+"""
+
+Answer = int | Outcome  # of one database: its size in bytes, or why it has none
+Chunks = deque[list[int]]
+
+
+@frozen
+class _Known:
+    oid: int
+    invalid: bool
+
+
+@define(eq=False)
+class _Postgres:
+    """An open conversation; further connections are made where they pay."""
+
+    target: Target
+    guard: Guard
+    main: Link
+    connect: Callable[[float], Link]
+    _known: dict[str, _Known] = field(factory=dict, init=False)
+
+    def inventory(self) -> Inventory:
+        rows = self.main.ask(DATABASES)
+        self._known = {name: _Known(oid, limit == INVALID_LIMIT) for oid, name, limit in rows}
+        return Inventory(
+            tuple(SeenDatabase(name, name in SYSTEM_DATABASES) for name in self._known)
+        )
+
+    def measure(self, names: AbstractSet[str]) -> CapacityReport:
+        known = {name: self._known[name] for name in sorted(names & self._known.keys())}
+        rows = self._rows([each.oid for each in known.values() if not each.invalid])
+        fates = [self._fate(name, self._known.get(name), rows) for name in sorted(names)]
+        return CapacityReport(
+            tuple(fate for fate in fates if isinstance(fate, DatabaseSize)),
+            tuple(fate for fate in fates if isinstance(fate, Unmeasured)),
+        )
+
+    def _fate(
+        self, name: str, known: _Known | None, rows: Mapping[int, Answer]
+    ) -> DatabaseSize | Unmeasured:
+        if known is None:
+            return Unmeasured.of(name, Outcome.VANISHED)
+        if known.invalid:
+            return Unmeasured.of(name, Outcome.INVALID)
+        unread = Outcome.TIMED_OUT if self.guard.expired else Outcome.ERROR
+        answer = rows.get(known.oid, unread)
+        if isinstance(answer, int):
+            return DatabaseSize(name, answer, METHOD)
+        return Unmeasured.of(name, answer, self._cure() if answer is Outcome.DENIED else None)
+
+    def _cure(self) -> Text:
+        return sql_cure(f"GRANT pg_read_all_stats TO {quoted(self.target.instance.username)}")
+
+    def _rows(self, oids: Sequence[int]) -> dict[int, Answer]:
+        """Size these, over one connection or several. Raises if nothing at all was learned."""
+        workers = max(1, min(self.target.policy.size_connections, len(oids) // (PAYS_FROM // 2)))
+        size = CHUNK if workers == 1 else min(CHUNK, math.ceil(len(oids) / (2 * workers)))
+        chunks = deque(list(oids[start : start + size]) for start in range(0, len(oids), size))
+        rows: dict[int, Answer] = {}
+        with ThreadPoolExecutor(workers, thread_name_prefix="sizes") as pool:
+            for _ in range(workers - 1):
+                pool.submit(self._help, chunks, rows)
+            self._drain(chunks, rows)
+        # What a helper had in hand when it lost its connection is back in the queue.
+        broken = self._drain(chunks, rows)
+        if broken is not None and not rows:
+            raise broken
+        return rows
+
+    def _drain(self, chunks: Chunks, rows: dict[int, Answer]) -> psycopg.Error | None:
+        try:
+            _work(self.main, chunks, rows)
+        except psycopg.Error as error:
+            log.warning("instance %s: sizing broke off: %s", self._id, type(error).__name__)
+            return error
+        return None
+
+    def _help(self, chunks: Chunks, rows: dict[int, Answer]) -> None:
+        """Measure over a connection of our own; if there is none to have, the others do it all."""
+        try:
+            by = min(self.guard.limit, time.monotonic() + self.target.policy.connect_deadline)
+            link = self.connect(by)
+            try:
+                _work(link, chunks, rows)
+            finally:
+                link.close()
+        except (CollectFailed, *ERRORS) as error:
+            log.warning("instance %s: a further connection: %s", self._id, type(error).__name__)
+
+    @property
+    def _id(self) -> int:
+        return self.target.instance.id
+
+    def close(self) -> None:
+        self.main.close()
+
+
+def _work(link: Link, chunks: Chunks, rows: dict[int, Answer]) -> None:
+    """Take chunks until there are none; a chunk that fails is repeated one by one."""
+    while chunks:
+        try:
+            chunk = chunks.popleft()
+        except IndexError:  # another connection was quicker
+            return
+        try:
+            rows.update(_sizes(link, chunk))
+        except psycopg.Error:
+            if link.lost or link.guard.expired:
+                chunks.appendleft(chunk)
+                raise
+            for oid in chunk:
+                rows.update(_size_alone(link, oid))
+
+
+def _size_alone(link: Link, oid: int) -> dict[int, Answer]:
+    try:
+        return _sizes(link, [oid])
+    except psycopg.Error as error:
+        if link.lost or link.guard.expired:
+            raise
+        log.warning("the database with oid %s has no size: %s", oid, error.sqlstate)
+        return {oid: OUTCOMES.get(error.sqlstate or "", Outcome.ERROR)}
+
+
+def _sizes(link: Link, oids: Sequence[int]) -> dict[int, Answer]:
+    return {oid: _answer(*rest) for oid, *rest in link.ask(SIZES, [list(oids)])}
+
+
+def _answer(allowed: bool | None, size: int | None) -> Answer:  # noqa: FBT001 -- a row's column
+    if allowed is False:
+        return Outcome.DENIED
+    return Outcome.VANISHED if size is None else size
+
+
+def open_postgres(target: Target, guard: Guard) -> _Postgres:
+    addresses = addresses_of(target.network.host, guard.limit, target.policy.networks)
+    connect = partial(log_in, target, guard)
+    link, found = first_reachable(
+        addresses, guard.limit, lambda ip, by: (connect(ip, by), ip), _reason_of
+    )
+    version = link.connection.info.server_version
+    if version < LEAST_VERSION * 10_000:
+        link.close()
+        said = f"{version // 10_000}"
+        failure = Failure.of(Reason.UNSUPPORTED_VERSION, version=said, least=LEAST_VERSION)
+        raise CollectFailed(failure.reason, failure.hint)
+    return _Postgres(target, guard, link, partial(connect, found))
+
+
+def failure_of(error: BaseException) -> Failure | None:
+    if not isinstance(error, psycopg.Error):
+        return None
+    reason = reason_of(error.sqlstate, str(error))
+    return Failure.of(reason) if reason else None
+
+
+ERRORS: Final = (psycopg.Error, OSError, ValueError)
+ENGINE: Final = Engine(open=open_postgres, errors=ERRORS, failure_of=failure_of)
+
+
+def _reason_of(error: BaseException) -> Reason:
+    return classify(error, ENGINE).reason

@@ -1,0 +1,207 @@
+"""A connection to PostgreSQL: opened in time, reading only, and free of the environment."""
+
+import selectors
+import ssl
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from types import MappingProxyType
+from typing import Any, Final
+
+import psycopg
+from attrs import define
+from psycopg import pq, sql
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+from psycopg.conninfo import make_conninfo
+from psycopg.pq.abc import PGcancelConn, PGconn
+
+from capacity_adapters.engines.addresses import IPAddress
+from capacity_adapters.engines.deadline import Guard
+from capacity_adapters.engines.engine import Target
+from capacity_core.model import (
+    CollectFailed,
+    Failure,
+    Reason,
+    TlsMode,
+    sql_cure,
+)
+
+CANCEL_SECONDS: Final = 0.25
+
+# Everything that libpq would otherwise read from the environment or the home directory.
+NOWHERE: Final = "/dev/null/none"
+_KNOWN = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
+FIXED: Final = {
+    keyword: value
+    for keyword, value in {
+        "application_name": "capacity-sync",
+        "channel_binding": "prefer",
+        "client_encoding": "UTF8",
+        "gssdelegation": "0",
+        "gssencmode": "disable",
+        "gsslib": "",
+        "krbsrvname": "postgres",
+        "load_balance_hosts": "disable",
+        "max_protocol_version": "3.0",
+        "min_protocol_version": "3.0",
+        "passfile": NOWHERE,
+        "require_auth": "!sspi",  # any: no word means that
+        "requirepeer": "",
+        "ssl_max_protocol_version": "",
+        "ssl_min_protocol_version": "TLSv1.2",
+        "sslcert": NOWHERE,
+        "sslcertmode": "disable",
+        "sslcompression": "0",
+        "sslcrl": NOWHERE,
+        "sslcrldir": "",
+        "sslkey": NOWHERE,
+        "sslnegotiation": "postgres",
+        "sslsni": "1",
+        "target_session_attrs": "any",
+    }.items()
+    if keyword in _KNOWN
+}
+VERIFYING: Final = frozenset({TlsMode.VERIFY_FULL, TlsMode.VERIFY_CA})
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+class _NameLoader(Loader):
+    """Names may hold bytes that are no UTF-8; they show as escapes, so they can be stored."""
+
+    def load(self, data: Buffer) -> str:
+        return bytes(data).decode("utf-8", "backslashreplace")
+
+
+@define(eq=False)
+class Link:
+    """One connection, and what stops its statement on a server that we no longer listen to."""
+
+    connection: Connection
+    guard: Guard
+    pooled: bool
+    cancel: PGcancelConn | None
+
+    def ask(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        try:
+            with self.connection.cursor() as cursor:
+                cursor.adapters.register_loader("name", _NameLoader)
+                if not self.pooled:
+                    return cursor.execute(query, values).fetchall()
+                # A setting of the session would stay behind in the pooler's connection.
+                with self.connection.transaction():
+                    cursor.execute("SET TRANSACTION READ ONLY")
+                    cursor.execute(
+                        f"SET LOCAL statement_timeout = {_milliseconds(self.guard.limit)}"
+                    )
+                    return cursor.execute(query, values).fetchall()
+        except psycopg.Error:
+            if self.guard.fired:
+                self._stop_server()
+            raise
+
+    @property
+    def lost(self) -> bool:
+        return self.connection.broken or self.connection.closed
+
+    def _stop_server(self) -> None:
+        if self.cancel is not None:
+            with suppress(psycopg.Error, OSError):
+                self.cancel.start()
+                _drive(self.cancel, self.cancel.poll, time.monotonic() + CANCEL_SECONDS)
+
+    def close(self) -> None:
+        if self.cancel is not None:
+            self.cancel.finish()
+        self.connection.close()
+
+
+def log_in(target: Target, guard: Guard, address: IPAddress, by: float) -> Link:
+    """Connect to that very address. A pooler may refuse the settings; it gets none then."""
+    limit = _milliseconds(guard.end_by)
+    options = f"-c default_transaction_read_only=on -c statement_timeout={limit}"
+    try:
+        pgconn, pooled = _start(_conninfo(target, address, options), by), False
+    except psycopg.OperationalError as error:
+        said = str(error)
+        if "permission denied for database" in said:
+            raise _no_connect(target) from error
+        if "unsupported startup parameter" not in said:
+            raise
+        pgconn, pooled = _start(_conninfo(target, address, ""), by), True
+    guard.watch(pgconn.socket)
+    connection: Connection = psycopg.Connection(pgconn)
+    connection.autocommit = True
+    connection.prepare_threshold = None
+    cancel = pgconn.cancel_conn() if psycopg.capabilities.has_cancel_safe() else None
+    return Link(connection, guard, pooled, cancel)
+
+
+def _start(conninfo: str, by: float) -> PGconn:
+    """Connect through libpq's non-blocking calls: its own time limit is whole seconds, 2 at least.
+
+    Raises TimeoutError, psycopg.OperationalError.
+    """
+    pgconn = pq.PGconn.connect_start(conninfo.encode())
+    try:
+        _drive(pgconn, pgconn.connect_poll, by)
+    except BaseException:
+        pgconn.finish()
+        raise
+    pgconn.nonblocking = 1
+    return pgconn
+
+
+def _drive(peer: PGconn | PGcancelConn, poll: Callable[[], int], by: float) -> None:
+    while (status := poll()) in _EVENTS:
+        with selectors.DefaultSelector() as selector:
+            selector.register(peer.socket, _EVENTS[status])
+            if not selector.select(max(0.0, by - time.monotonic())):
+                raise TimeoutError
+    if status != pq.PollingStatus.OK:
+        raise psycopg.OperationalError(peer.get_error_message("utf-8"))
+
+
+_EVENTS: Mapping[int, int] = MappingProxyType(
+    {
+        pq.PollingStatus.READING: selectors.EVENT_READ,
+        pq.PollingStatus.WRITING: selectors.EVENT_WRITE,
+    }
+)
+
+
+def _conninfo(target: Target, address: IPAddress, options: str) -> str:
+    instance = target.instance
+    tls = instance.tls
+    authorities = tls.ca or ssl.get_default_verify_paths().cafile or "system"
+    return make_conninfo(
+        "",
+        **FIXED,
+        host=target.network.host,
+        hostaddr=str(address),
+        port=target.network.port,
+        user=instance.username,
+        password=target.password.reveal(),
+        dbname=instance.database_name or "postgres",
+        options=options,
+        sslmode="disable" if tls.mode is TlsMode.INSECURE else str(tls.mode),
+        sslrootcert=authorities if tls.mode in VERIFYING else NOWHERE,
+    )
+
+
+def _milliseconds(by: float) -> int:
+    """Leave the server a little longer than ourselves: at the deadline it is we who end it."""
+    return max(1, round((by - time.monotonic()) * 1000)) + 100
+
+
+def _no_connect(target: Target) -> CollectFailed:
+    database = quoted(target.instance.database_name or "postgres")
+    login = quoted(target.instance.username)
+    cure = sql_cure(f"GRANT CONNECT ON DATABASE {database} TO {login}")
+    failure = Failure.of(Reason.PERMISSION_DENIED, cure=cure)
+    return CollectFailed(failure.reason, failure.hint)
+
+
+def quoted(name: str) -> str:
+    return sql.Identifier(name).as_string()
