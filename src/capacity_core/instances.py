@@ -25,7 +25,9 @@ SEALED = "sealed"  # the password_ref of an instance whose password the store ke
 _HOST_NAME = re.compile(
     r"(?=.{1,253}\.?\Z)[\w](?:[\w-]{0,61}[\w])?(?:\.[\w](?:[\w-]{0,61}[\w])?)*\.?"
 )
-_PASSWORD_REF = re.compile(r"env:CAPACITY_SECRET_\w+|file:[\w-][\w.-]*|sealed", re.ASCII)
+_PASSWORD_REF = re.compile(
+    r"env:CAPACITY_SECRET_(?!(?:KEY|FOLDER)\Z)\w+|file:[\w-][\w.-]*|sealed", re.ASCII
+)
 _MAX_PORT = 65_535
 _LIMITS = {
     "name": 255,

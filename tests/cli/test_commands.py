@@ -190,7 +190,7 @@ def test_another_user_of_the_same_server_is_refused_with_the_way_out(cli: Cli) -
 
 
 def test_tokens_are_made_listed_and_revoked(cli: Cli) -> None:
-    token = cli("token", "create", "ci", "--scope", "update", "--json").data["token"]
+    token = cli("token", "create", "ci", "--scope", "update", "--json").document["token"]
     assert cli("token", "create", "eve", "--scope", "view").out.startswith("cap_")
     assert cli("token", "create", "ci", "--scope", "view").code == 1
     listed = cli("token", "list", "--json")

@@ -90,6 +90,7 @@ def test_values_that_are_fine(changes: dict[str, object]) -> None:
         ({"timezone": ""}, "timezone"),
         ({"password_ref": "plain"}, "password_ref"),
         ({"password_ref": "env:HOME"}, "password_ref"),
+        ({"password_ref": "env:CAPACITY_SECRET_KEY"}, "password_ref"),
         ({"password_ref": "file:../x"}, "password_ref"),
         ({"password_ref": "file:/etc/passwd"}, "password_ref"),
     ],

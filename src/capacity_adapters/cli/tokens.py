@@ -25,7 +25,7 @@ def create(session: Session, *, name: str, scope: str) -> Report:
     """Make a token; it is shown once, and never again."""
     with session.application() as application:
         kept, secret = application.create_token(name, Scope(scope))
-    return done({"token": secret, "name": kept.name, "scope": kept.scope}, secret)
+    return Report({"token": secret, "name": kept.name, "scope": kept.scope}, (secret,))
 
 
 @token.command("list")

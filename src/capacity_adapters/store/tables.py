@@ -1,6 +1,7 @@
 """The tables of the store: bytes in 64 bits, times aware, names verbatim and by code point."""
 
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -87,15 +88,6 @@ instances = Table(
     Column("last_sync_scenario", Text),
     Column("last_sync_reason", Text),
 )
-living_instance = text("deleted_at IS NULL")
-Index(
-    "uq_instances_living_name",
-    instances.c.name,
-    unique=True,
-    postgresql_where=living_instance,
-    sqlite_where=living_instance,
-)
-
 credentials = Table(
     "credentials",
     metadata,
@@ -115,15 +107,6 @@ api_tokens = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("revoked_at", UtcDateTime),
 )
-living_token = text("revoked_at IS NULL")
-Index(
-    "uq_api_tokens_living_name",
-    api_tokens.c.name,
-    unique=True,
-    postgresql_where=living_token,
-    sqlite_where=living_token,
-)
-
 # Times of a lease are epoch seconds of the store's own clock; no owner: it is free.
 leases = Table(
     "leases",
@@ -218,3 +201,14 @@ instance_size_aggregations = Table(
     Column("growth_rate", Double),
     Column("trend_direction", Text, nullable=False),
 )
+
+
+@cache
+def whole_schema() -> MetaData:
+    """Return the tables with their partial indexes, which would load both dialects at import."""
+    for name, column, living in (
+        ("uq_instances_living_name", instances.c.name, text("deleted_at IS NULL")),
+        ("uq_api_tokens_living_name", api_tokens.c.name, text("revoked_at IS NULL")),
+    ):
+        Index(name, column, unique=True, postgresql_where=living, sqlite_where=living)
+    return metadata
