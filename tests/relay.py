@@ -51,9 +51,9 @@ class Relay:
                     self._flow.wait()
                 sink.sendall(data)
         for each in (source, sink):
-            with suppress(OSError):
+            with suppress(OSError):  # the other direction may have been here before
                 each.shutdown(socket.SHUT_RDWR)
-                each.close()
+            each.close()
 
 
 @contextmanager
