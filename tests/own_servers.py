@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-
 from tests.servers import Server, start_mariadb, start_postgres, temporary
 
 
