@@ -4,7 +4,6 @@ Usage: run.py [--pairs 15] [--sizes 10,100,1000] [--engines postgresql,mysql]
 """
 
 import argparse
-import gc
 import http.client
 import os
 import re
@@ -33,6 +32,7 @@ from capacity_core.model import Tls, TlsMode
 
 FLOOR = Path(floor.__file__)
 PROCESS_PAIRS = 7
+PAUSE_SECONDS = 0.02  # in which the servers end the sessions of the run before
 WITH_FSYNC = ("-c", "fsync=on", "-c", "full_page_writes=on", "-c", "synchronous_commit=on")
 START: Mapping[str, Callable[..., Server]] = {
     "postgresql": start_postgres,
@@ -57,7 +57,7 @@ class Target:
 
 
 def milliseconds(work: Callable[[], object]) -> float:
-    gc.collect()
+    time.sleep(PAUSE_SECONDS)
     start = time.perf_counter()
     work()
     return (time.perf_counter() - start) * 1000

@@ -28,10 +28,12 @@ def key_for(error: Exception) -> str:
     return found.key
 
 
-@pytest.mark.parametrize(("code", "key"), SQLITE_FAULTS.items())
-def test_a_code_of_sqlite_is_told(code: int, key: str) -> None:
+@pytest.mark.parametrize("detail", ["", "_SOMETHING_MORE"])
+@pytest.mark.parametrize(("name", "key"), SQLITE_FAULTS.items())
+def test_a_code_of_sqlite_is_told(name: str, key: str, detail: str) -> None:
+    assert hasattr(sqlite3, name)
     error = sqlite3.OperationalError("said")
-    error.sqlite_errorcode = code | 0x300  # an extended code keeps the primary one in its low byte
+    error.sqlite_errorname = name + detail
     assert key_for(error) == key
     assert key in CATALOGUE
 

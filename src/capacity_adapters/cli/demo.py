@@ -1,7 +1,6 @@
 """`capacity demo`: three small databases, measured with nothing but this machine."""
 
 import shutil
-import sqlite3
 import sys
 from collections.abc import Mapping
 from contextlib import closing
@@ -52,13 +51,7 @@ DATABASES: Mapping[str, str] = MappingProxyType(
 def demo(session: Session) -> Report:
     """Make three small SQLite databases in ./demo, and measure them."""
     folder = FOLDER / "databases"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, script in DATABASES.items():
-            make(folder / name, script)
-    except (OSError, sqlite3.Error) as error:
-        said = f"The demo cannot write to {folder.absolute()}: {error}"
-        raise CapacityError(Text(said)) from error
+    make_databases(folder)
     store = session.store or f"sqlite:///{FOLDER / 'capacity.db'}"
     path = str(folder.absolute())
     with evolve(session, store=store).application() as application:
@@ -72,11 +65,19 @@ def demo(session: Session) -> Report:
     return evolve(report, blocks=(*report.blocks, *_next_steps(instance.name, store)))
 
 
-def make(path: Path, script: str) -> None:
-    """Make the file anew, byte for byte the same each time."""
-    path.unlink(missing_ok=True)
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(f"BEGIN; {script} COMMIT;")
+def make_databases(folder: Path) -> None:
+    """Make the files anew, byte for byte the same each time. Raises CapacityError."""
+    import sqlite3  # noqa: PLC0415 -- other commands may do without
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, script in DATABASES.items():
+            (folder / name).unlink(missing_ok=True)
+            with closing(sqlite3.connect(folder / name)) as connection:
+                connection.executescript(f"BEGIN; {script} COMMIT;")
+    except (OSError, sqlite3.Error) as error:
+        said = f"The demo cannot write to {folder.absolute()}: {error}"
+        raise CapacityError(Text(said)) from error
 
 
 def _next_steps(name: str, store: str) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """The engines of the two databases that can be a store, and the seam for their errors."""
 
-import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -62,6 +61,8 @@ class Location:
     def _of_file(cls, url: URL) -> "Location":
         if not url.database or url.database.startswith((":memory:", "file:")):
             raise StoreError(text("store.url"))
+        import sqlite3  # noqa: PLC0415 -- a megabyte that PostgreSQL has no use for
+
         if sqlite3.sqlite_version_info < LEAST_SQLITE:
             raise StoreError(text("store.sqlite_version", found=sqlite3.sqlite_version))
         return cls(url, url.database, Path(url.database))
@@ -128,7 +129,7 @@ def _sqlite(url: URL) -> Engine:
     return engine
 
 
-def _check_foreign_keys(connection: sqlite3.Connection, _record: object) -> None:
+def _check_foreign_keys(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
 
 

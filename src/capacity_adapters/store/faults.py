@@ -1,6 +1,5 @@
 """What a driver's error means for whoever runs the store: a code each, and what to do."""
 
-import sqlite3
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -11,18 +10,18 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from capacity_core.errors import StoreError
 from capacity_core.messages import text
 
-# SQLite's primary result codes.
-SQLITE_FAULTS: Final[Mapping[int, str]] = MappingProxyType(
+# SQLite's primary result codes, by name: an extended one only adds to it.
+SQLITE_FAULTS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        sqlite3.SQLITE_PERM: "store.readonly",
-        sqlite3.SQLITE_READONLY: "store.readonly",
-        sqlite3.SQLITE_BUSY: "store.locked",
-        sqlite3.SQLITE_LOCKED: "store.locked",
-        sqlite3.SQLITE_CANTOPEN: "store.cannot_open",
-        sqlite3.SQLITE_NOTADB: "store.not_a_database",
-        sqlite3.SQLITE_CORRUPT: "store.damaged",
-        sqlite3.SQLITE_FULL: "store.full",
-        sqlite3.SQLITE_IOERR: "store.full",
+        "SQLITE_PERM": "store.readonly",
+        "SQLITE_READONLY": "store.readonly",
+        "SQLITE_BUSY": "store.locked",
+        "SQLITE_LOCKED": "store.locked",
+        "SQLITE_CANTOPEN": "store.cannot_open",
+        "SQLITE_NOTADB": "store.not_a_database",
+        "SQLITE_CORRUPT": "store.damaged",
+        "SQLITE_FULL": "store.full",
+        "SQLITE_IOERR": "store.full",
     }
 )
 
@@ -53,10 +52,15 @@ def _key_for(error: SQLAlchemyError) -> str:
         return "store.locked"
     if not isinstance(error, DBAPIError) or error.orig is None:
         return "store.failed"
-    if isinstance(error.orig, sqlite3.Error):
-        code = getattr(error.orig, "sqlite_errorcode", 0)
-        return SQLITE_FAULTS.get(code & 0xFF, "store.failed")
+    if is_sqlite(error.orig):
+        name = getattr(error.orig, "sqlite_errorname", "")
+        return SQLITE_FAULTS.get("_".join(name.split("_")[:2]), "store.failed")
     return _postgresql_key(error.orig)
+
+
+def is_sqlite(error: BaseException) -> bool:
+    """Tell by the module's name: importing it takes a megabyte that PostgreSQL has no use for."""
+    return type(error).__module__ == "sqlite3"
 
 
 def _postgresql_key(error: BaseException) -> str:

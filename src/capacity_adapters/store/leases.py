@@ -13,10 +13,11 @@ from capacity_core.errors import NotFoundError, SyncInProgressError
 from capacity_core.messages import text
 from capacity_core.ports import Lease
 
+# A lease that a crash of the store forgets does no harm: its sync finds it gone when it writes.
 _ACQUIRE = portable("""
 INSERT INTO leases (instance_id, owner, fencing, acquired_at, expires_at)
 SELECT id, :owner, 1, {now}, {now} + :seconds
-FROM instances WHERE id = :instance_id AND deleted_at IS NULL
+FROM instances{unhurried} WHERE id = :instance_id AND deleted_at IS NULL
 ON CONFLICT (instance_id) DO UPDATE SET owner = excluded.owner, fencing = leases.fencing + 1,
     acquired_at = excluded.acquired_at, expires_at = excluded.expires_at
 WHERE leases.owner IS NULL OR leases.expires_at <= {now}

@@ -1,7 +1,6 @@
 """The schema's version: looked up at opening, created and migrated through Alembic."""
 
 import os
-import sqlite3
 import time
 from enum import StrEnum, auto
 from pathlib import Path
@@ -15,6 +14,7 @@ from sqlalchemy import table as sql_table
 from sqlalchemy.exc import DBAPIError
 
 from capacity_adapters.store.database import PATIENCE_SECONDS, Database
+from capacity_adapters.store.faults import is_sqlite
 from capacity_core.errors import StoreError
 from capacity_core.messages import text
 
@@ -90,7 +90,7 @@ def _state_without_version(connection: Connection) -> StoreState:
 
 
 def _is_undefined_table(error: DBAPIError) -> bool:
-    if isinstance(error.orig, sqlite3.Error):
+    if error.orig is not None and is_sqlite(error.orig):
         return "no such table" in str(error.orig)
     return getattr(error.orig, "sqlstate", None) == UNDEFINED_TABLE
 

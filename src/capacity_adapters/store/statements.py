@@ -21,11 +21,13 @@ _BLANKS: Final = {
         "items": "json_array_elements(CAST(:doc AS JSON)) AS item(value)",
         "now": "CAST(extract(epoch FROM clock_timestamp()) AS DOUBLE PRECISION)",
         "differs": "IS DISTINCT FROM",
+        "unhurried": ", (SELECT set_config('synchronous_commit', 'off', true)) AS unhurried",
     },
     "sqlite": {
         "items": "json_each(:doc) AS item",
         "now": "((julianday('now') - 2440587.5) * 86400.0)",
         "differs": "IS NOT",
+        "unhurried": "",
     },
 }
 
