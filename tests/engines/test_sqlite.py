@@ -4,6 +4,8 @@ import os
 import pwd
 import socket
 import sqlite3
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -198,3 +200,20 @@ def test_any_file_name_can_be_told_and_measured(tmp_path: Path, name: bytes, end
     assert told == shown_name(path.name)
     assert told.encode()
     assert size == len(HEADER) + 4
+
+
+TAKE = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
+
+
+@pytest.mark.parametrize("name", ["store.db", "no_ending"])
+def test_measuring_a_file_leaves_the_locks_of_this_process_alone(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with closing(sqlite3.connect(path, isolation_level=None)) as ours:
+        ours.execute("CREATE TABLE t (x)")
+        ours.execute("BEGIN IMMEDIATE")
+        _, report = ask(file_instance(tmp_path))
+        assert name in sizes(report)
+        taken = subprocess.run(
+            [sys.executable, "-c", TAKE, str(path)], capture_output=True, text=True, check=False
+        )
+    assert "database is locked" in taken.stderr

@@ -5,6 +5,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -27,6 +28,7 @@ from capacity_core.model import (
 )
 
 METHOD: Final = "sqlite.file_size"
+DESCRIPTORS: Final = Path("/dev/fd")
 HEADER: Final = b"SQLite format 3\0"
 ENDINGS: Final = (".db", ".sqlite", ".sqlite3", ".db3")
 # Bytes that belong to the database but not yet to its file; -shm is only an index into them.
@@ -101,13 +103,27 @@ def shown_name(name: str) -> str:
 
 def size_of(name: str, path: Path) -> DatabaseSize | Unmeasured:
     """Measure one file with its side files, which lie beside the real file of a link."""
-    with path.open("rb") as file:
-        data = os.fstat(file.fileno()).st_size
-        if data and file.read(len(HEADER)) != HEADER:
-            return Unmeasured.of(name, Outcome.INVALID)
+    data = path.stat().st_size
+    if header_of(path) != HEADER and data:
+        return Unmeasured.of(name, Outcome.INVALID)
     real = path.resolve()
     log = sum(_size_if_there(real.with_name(real.name + ending)) for ending in SIDE_FILES)
     return DatabaseSize(name, data + log, METHOD, data_size_bytes=data, log_size_bytes=log)
+
+
+def header_of(path: Path) -> bytes:
+    """Read where the header stands.
+
+    A file that this process has open already, the store perhaps, is read through that descriptor:
+    closing another one would drop the locks that SQLite holds on it.
+    """
+    file = path.stat()
+    for entry in DESCRIPTORS.iterdir():
+        with suppress(OSError):  # closed meanwhile, as the one of the list itself
+            if os.path.samestat(file, os.fstat(int(entry.name))):
+                return os.pread(int(entry.name), len(HEADER), 0)
+    with path.open("rb") as opened:
+        return opened.read(len(HEADER))
 
 
 def _size_if_there(path: Path) -> int:
@@ -119,8 +135,7 @@ def _size_if_there(path: Path) -> int:
 
 def _begins_like_sqlite(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
-            return file.read(len(HEADER)) == HEADER
+        return header_of(path) == HEADER
     except OSError:  # no database by its name, and its content is not ours to read
         return False
 
