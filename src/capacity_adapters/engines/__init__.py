@@ -51,7 +51,9 @@ def coordinators(policy: TargetPolicy, secret_for: Callable[[Instance], Secret])
     ) -> CapacitySyncCoordinator:
         installed = _BY_NAME.get(instance.db_type)
         if installed is None:
-            raise EngineNotSupportedError(text("sync.engine_not_supported", name=instance.name))
+            known = ", ".join(sorted(ENGINES))
+            said = text("field.db_type", value=repr(instance.db_type), known=known)
+            raise EngineNotSupportedError(said)
         return EngineCoordinator(
             instance=instance,
             module=installed.module,
