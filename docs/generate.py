@@ -1,8 +1,8 @@
 """Write docs/reference.md from the tables it tells of: `python -m docs.generate`."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -13,7 +13,7 @@ from capacity_core import CapacityApplication
 from capacity_core.answer import ERROR_KINDS
 from capacity_core.decisions import DECISIONS
 from capacity_core.messages import Language, render, text
-from capacity_core.model import Failure, Outcome, Reason
+from capacity_core.model import Failure, Outcome, Reason, Tls, TlsMode
 from capacity_http import create_app
 from capacity_http.auth import SCOPE
 
@@ -36,7 +36,24 @@ the prefix, in lower case). The environment wins."""
 HTTP_HEAD = """\
 ## HTTP
 
-The schema is served at `/schema`; bearer tokens have the scopes view < update < admin."""
+The schema is served at `/schema`; bearer tokens have the scopes view < update < admin. Sizes are
+exact in `*_bytes`; `*_mb` are whole MiB, each rounded up by itself, so parts may sum to more."""
+METHODS_HEAD = """\
+## Methods
+
+How a size was found out (`method`)."""
+METHODS = {
+    "pg.database_size": "`pg_database_size`: all files, in every tablespace; exact.",
+    "my.innodb_files": """\
+InnoDB's files, exact, and the server's table statistics for every other storage engine.""",
+    "my.tables": "The server's table statistics for all tables: an estimate for InnoDB.",
+    "sqlite.file_size": "The file with its `-wal` and `-journal`; exact.",
+}
+TLS_HEAD = """\
+## TLS to targets
+
+Modes as libpq names them. `prefer`, the default, takes what the server offers and verifies
+nothing; what a mode is worth is shown as the instance's `tls.state`."""
 COMMANDS_HEAD = """\
 ## Command line
 
@@ -53,12 +70,16 @@ def reference() -> str:
         _table(("reason", "hint"), _reasons()),
         "## Outcomes\n\nWhat became of a database in a sync that reached collection.",
         _table(("outcome", "hint"), _outcomes()),
+        METHODS_HEAD,
+        _table(("method", "meaning"), METHODS.items()),
+        TLS_HEAD,
+        _table(("mode", "state"), ((mode, Tls(mode).state) for mode in TlsMode)),
         "## Errors\n\nEvery `message_code` of a failing answer.",
         _table(("message_code", "category", "severity", "recoverable"), _errors()),
         SETTINGS_HEAD,
         _table(("variable", "default", "allowed", "meaning"), _settings()),
         HTTP_HEAD,
-        _table(("route", "scope", "what", "statuses"), sorted(_routes())),
+        _table(("route", "scope", "what", "statuses", "parameters and body"), sorted(_routes())),
         COMMANDS_HEAD,
         *_commands(capacity, "capacity"),
     ]
@@ -102,7 +123,7 @@ def _settings() -> Iterator[Sequence[object]]:
         yield f"`{setting.variable}`", setting.default, setting.allowed, setting.meaning
 
 
-def _routes() -> Iterator[tuple[str, str, str, str]]:
+def _routes() -> Iterator[tuple[str, ...]]:
     store = MemoryStore()
     app = create_app(
         CapacityApplication(
@@ -113,6 +134,7 @@ def _routes() -> Iterator[tuple[str, str, str, str]]:
             engines={},
         )
     )
+    paths = app.openapi_schema.to_schema()["paths"]
     for route in app.routes:
         for handler in getattr(route, "route_handlers", ()):
             if handler.include_in_schema is False or not handler.responses:
@@ -121,20 +143,33 @@ def _routes() -> Iterator[tuple[str, str, str, str]]:
             said = (handler.fn.__doc__ or "").strip().partition("\n")[0]
             statuses = ", ".join(str(status) for status in sorted(handler.responses))
             for method in sorted(handler.http_methods):
-                yield f"`{method} {path}`", handler.opt.get(SCOPE, "-"), said, statuses
+                asked = ", ".join(_parameters(paths[path][method.lower()])) or "-"
+                yield f"`{method} {path}`", handler.opt.get(SCOPE, "-"), said, statuses, asked
+
+
+def _parameters(operation: Mapping[str, Any]) -> Iterator[str]:
+    for parameter in operation.get("parameters", ()):
+        if parameter["in"] == "query":
+            yield f"`{parameter['name']}`" + (" (required)" if parameter["required"] else "")
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    required = body.get("schema", {}).get("required", ())
+    for name in body.get("schema", {}).get("properties", ()):
+        yield f"`{name}`" + (" (required)" if name in required else "")
 
 
 def _nobody(*_: object, **__: object) -> NoReturn:
     raise NotImplementedError
 
 
-def _commands(command: click.Command, name: str) -> Iterator[str]:
-    with click.Context(command, info_name=name, terminal_width=80) as context:
+def _commands(
+    command: click.Command, name: str, parent: click.Context | None = None
+) -> Iterator[str]:
+    with click.Context(command, parent, info_name=name, terminal_width=80) as context:
         if isinstance(command, click.Group):
             for child in sorted(command.commands):
-                yield from _commands(command.commands[child], f"{name} {child}")
+                yield from _commands(command.commands[child], child, context)
             return
-        yield f"### `{name}`\n\n```text\n{command.get_help(context)}\n```"
+        yield f"### `{context.command_path}`\n\n```text\n{command.get_help(context)}\n```"
 
 
 if __name__ == "__main__":

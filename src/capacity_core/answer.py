@@ -180,10 +180,18 @@ def success(message: Text, data: Mapping[str, object], asked: Asked) -> SuccessE
 
 
 def failure(
-    code: str, message: Text, asked: Asked, extra: Mapping[str, object] | None = None
+    code: str,
+    message: Text,
+    asked: Asked,
+    extra: Mapping[str, object] | None = None,
+    suggestion: Text | None = None,
 ) -> ErrorEnvelope:
-    """Build the envelope of a failure; `code` is one of ERROR_KINDS."""
+    """Build the envelope of a failure; `code` is one of ERROR_KINDS.
+
+    Without a suggestion of its own it has that of its category.
+    """
     kind = ERROR_KINDS[code]
+    suggested = suggestion or text(f"suggest.{kind.category}")
     return ErrorEnvelope(
         error_id=uuid4().hex,
         category=kind.category,
@@ -192,7 +200,7 @@ def failure(
         message=render(message, asked.language),
         timestamp=asked.now.isoformat(),
         recoverable=kind.recoverable,
-        suggestions=[render(text(f"suggest.{kind.category}"), asked.language)],
+        suggestions=[render(suggested, asked.language).strip()],
         context=ErrorContext(asked.request_id),
         extra=extra,
     )
@@ -215,7 +223,9 @@ def sync_answer(result: InstanceCapacitySyncActionResult, asked: Asked) -> Answe
         payload = sync_payload(result, asked.language)
         return Answer(decision.http_status, success(message, {"result": payload}, asked))
     extra = _failure_extra(result, asked.language)
-    return Answer(decision.http_status, failure(decision.message_key, message, asked, extra))
+    hint = result.failure.hint if result.failure else None
+    told = failure(decision.message_key, message, asked, extra, hint)
+    return Answer(decision.http_status, told)
 
 
 def sync_payload(result: InstanceCapacitySyncActionResult, language: Language) -> SyncPayload:

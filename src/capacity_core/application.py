@@ -146,7 +146,8 @@ class CapacityApplication:
     def get_or_add_instance(self, fields: InstanceFields) -> Instance:
         """Find the instance of that engine, address and user, or register it.
 
-        Raises ConflictError if it is registered with another user.
+        Raises ConflictError if it is registered with another user, or logs in to another
+        database than the one that the fields name.
         """
         _refuse_sealed(fields.password_ref)
         draft = new_instance(fields, self.engines, self.now())
@@ -154,7 +155,7 @@ class CapacityApplication:
             there = work.instances.at_address(draft)
             same_user = [instance for instance in there if instance.username == draft.username]
             if same_user:
-                return same_user[0]
+                return _the_same(same_user[0], draft)
             if there:
                 first = there[0]
                 said = text("error.other_user", name=first.name, user=first.username or "-")
@@ -285,6 +286,13 @@ class CapacityApplication:
         if not known.scope.covers(needed):
             raise PermissionRequiredError(text("error.forbidden", scope=needed))
         return known
+
+
+def _the_same(kept: Instance, draft: Instance) -> Instance:
+    if draft.database_name not in {None, kept.database_name}:
+        said = text("error.other_database", name=kept.name, database=kept.database_name or "-")
+        raise ConflictError(said)
+    return kept
 
 
 def _refuse_sealed(password_ref: object) -> None:

@@ -2,14 +2,14 @@
 
 from datetime import datetime
 
-from capacity_core.messages import Text
+from capacity_core.messages import Language, Text, render
 
 
 class CapacityError(Exception):
     """Root of everything raised on purpose; `message` is safe to show to anybody."""
 
     def __init__(self, message: Text) -> None:
-        super().__init__(message.key)
+        super().__init__(render(message, Language.EN))
         self.message = message
 
 

@@ -98,6 +98,11 @@ CATALOGUE: Mapping[str, Translation] = MappingProxyType(
             "This address is registered as {name} with user {user}; change it with "
             "`capacity instance edit {name} --username ...`",
         ),
+        "error.other_database": Translation(
+            "该地址已登记为实例 {name}(数据库 {database}), 请用 instance edit 修改",
+            "This address is registered as {name} with database {database}; change it with "
+            "`capacity instance edit {name} --database-name ...`",
+        ),
         # What is wrong with a field.
         "field.required": Translation("缺少 {field}", "{field} is required"),
         "field.unknown": Translation("未知字段 {field}", "Unknown field {field}"),

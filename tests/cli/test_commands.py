@@ -18,9 +18,10 @@ def test_a_folder_is_registered_under_its_name_and_synced(cli: Cli, folder: Path
     lines = said.out.splitlines()
     assert lines[0].split() == ["DATABASE", "SIZE", "HOW"]
     assert [line.split()[0] for line in lines[1:4]] == ["shop.db", "stock.sqlite", "broken.db"]
-    assert lines[3].split()[1:3] == ["-", "invalid:"]
-    assert lines[4].startswith("Total: ")
-    assert lines[4].endswith("in 2 databases, and 1 without a size")
+    assert lines[3].split()[1:3] == ["-", "invalid"]
+    assert lines[4].startswith("invalid: The database is damaged")
+    assert lines[5].startswith("Total: ")
+    assert lines[5].endswith("in 2 databases, and 1 without a size")
     assert said.err == f"Syncing dbs (sqlite at {folder}) ...\n"
 
 
@@ -70,9 +71,11 @@ def test_an_unknown_target_is_told(cli: Cli, target: str, command: list[str]) ->
 def test_kept_sizes_are_shown(cli: Cli, folder: Path) -> None:
     day = cli("sync", "sqlite:///dbs", "--json").data["result"]["databases"][0]["collected_date"]
     said = cli("sizes", "dbs")
-    assert said.out.splitlines()[0] == f"dbs on {day}"
+    assert said.out.count(day) == 2
     assert "broken.db" in said.out
     assert "invalid" in said.out
+    assert said.out.splitlines()[-1].endswith("in 2 databases, and 1 without a size")
+    assert cli("sizes", "dbs", "--date", day).out.splitlines()[0] == f"dbs on {day}"
     data = cli("sizes", f"sqlite:///{folder}", "--date", day, "--json").data
     sizes = {row["database_name"]: row["size_bytes"] for row in data["databases"]}
     assert sizes == {**sizes_in(folder, "shop.db", "stock.sqlite"), "broken.db": None}
@@ -87,10 +90,22 @@ def test_a_later_failure_shows_beside_the_size_it_left_alone(cli: Cli, folder: P
     assert line.endswith("sqlite.file_size, last attempt: invalid")
 
 
+def test_what_no_longer_counts_is_in_no_list_of_the_present(cli: Cli, folder: Path) -> None:
+    cli("sync", "sqlite:///dbs")
+    (folder / "stock.sqlite").unlink()
+    cli("instance", "edit", "dbs", "--exclude", "broken*")
+    said = cli("sync", "dbs").out
+    assert "Left out: 1 database (rule: exclude: broken*)" in said
+    assert "stock" not in cli("sizes", "dbs").out
+    assert "broken" not in cli("sizes", "dbs").out
+    assert cli("instance", "edit", "dbs").code == 2
+
+
 @pytest.mark.usefixtures("folder")
 def test_no_sizes_are_no_failure(cli: Cli) -> None:
     cli("instance", "add", "--url", "sqlite:///dbs")
-    assert cli("sizes", "dbs").out == "No sizes of dbs yet; run `capacity sync dbs`\n"
+    said = cli("sizes", "dbs").out
+    assert said == "No database of dbs is known; run `capacity sync dbs`\n"
     assert cli("sizes", "dbs", "--date", "2020-01-01").out == "No sizes of dbs on 2020-01-01\n"
 
 

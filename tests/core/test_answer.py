@@ -199,6 +199,7 @@ def test_a_failure_of_the_target_says_reason_and_hint(
     assert extra["instance_id"] == 0
     assert extra["reason"] == failure.reason
     assert extra["hint"]
+    assert envelope.suggestions == [extra["hint"]]
 
 
 def test_nothing_measured_lists_why() -> None:

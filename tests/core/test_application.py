@@ -263,6 +263,9 @@ def test_the_same_address_and_user_is_the_same_instance(application: CapacityApp
     with pytest.raises(ConflictError) as caught:
         application.get_or_add_instance(evolve(SHOP, name="third", username="writer"))
     assert caught.value.message.params["name"] == "shop"
+    assert "registered as shop with user reader" in str(caught.value)
+    with pytest.raises(ConflictError):
+        application.get_or_add_instance(evolve(SHOP, name="fourth", database_name="sales"))
 
 
 def test_files_from_afar_lie_below_the_root(application: CapacityApplication) -> None:

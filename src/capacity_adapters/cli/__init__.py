@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 INTERRUPTED = 130
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="capacity-sync", prog_name="capacity")
 def capacity() -> None:
     """Tell how large every database of every instance is."""
 
@@ -48,6 +49,7 @@ def run(arguments: Sequence[str]) -> int:
     given = list(arguments)
     json_wanted = "--json" in given
     logging.basicConfig(level=logging.WARNING, format="log: %(message)s")
+    logging.getLogger("capacity_core.sync").setLevel(logging.ERROR)  # the report tells the rest
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name must not fail for the locale's sake
             stream.reconfigure(errors="backslashreplace")

@@ -141,6 +141,8 @@ def edit(
     with session.application() as application:
         old = instance_for(application, target)
         changes = _changes(fields_of(old), given)
+        if password is None and evolve(fields_of(old), **changes) == fields_of(old):
+            raise click.UsageError("Nothing to change: give a field another value.")
         new = application.edit_instance(old.id, changes, password=password)
     return _changed(new, "instance.changed")
 
@@ -149,7 +151,7 @@ def edit(
 @click.argument("target")
 @with_session
 def enable(session: Session, *, target: str) -> Report:
-    """Let it be synced with all the others."""
+    """Mark it as enabled again."""
     return _set_active(session, target, is_active=True)
 
 
@@ -157,7 +159,7 @@ def enable(session: Session, *, target: str) -> Report:
 @click.argument("target")
 @with_session
 def disable(session: Session, *, target: str) -> Report:
-    """Leave it out of syncs of all instances; `capacity sync` still syncs it."""
+    """Mark it as disabled; `capacity sync` with its name still syncs it."""
     return _set_active(session, target, is_active=False)
 
 

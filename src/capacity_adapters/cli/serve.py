@@ -17,6 +17,8 @@ from capacity_core.errors import CapacityError
 from capacity_core.messages import Text
 
 SERVER = "capacity_http.serve"
+# What other commands leave to their report is logged again; migrations say little of use.
+LEVELS = {"capacity_core.sync": logging.NOTSET, "alembic": logging.WARNING}
 
 
 @click.command("serve")
@@ -82,10 +84,13 @@ def configure_logging() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    for name, level in LEVELS.items():
+        logging.getLogger(name).setLevel(level)
 
 
 def _rename_component(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
     # The standard library owns the word `module`, so the code says `component`.
     if "component" in event:
         event["module"] = event.pop("component")
+    event.pop("color_message", None)  # uvicorn's, for terminals
     return event

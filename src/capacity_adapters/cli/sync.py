@@ -1,5 +1,7 @@
 """`capacity sync`: measure one instance now, and keep what was measured."""
 
+from collections import Counter
+from collections.abc import Mapping
 from math import isfinite
 
 import click
@@ -28,10 +30,11 @@ from capacity_adapters.cli.tls import changed_tls, tls_options
 from capacity_adapters.settings import MAX_SECONDS
 from capacity_core.answer import sync_answer
 from capacity_core.messages import Language, render, text
-from capacity_core.model import Unmeasured
+from capacity_core.model import Reason
 from capacity_core.result import InstanceCapacitySyncActionResult
 
 EN = Language.EN
+LOGIN_REASONS = frozenset({Reason.AUTH_FAILED, Reason.CREDENTIAL_UNAVAILABLE})
 
 
 def _deadline(
@@ -95,41 +98,45 @@ def report_of(result: InstanceCapacitySyncActionResult) -> Report:
 
 
 def _success(result: InstanceCapacitySyncActionResult) -> tuple[Block, ...]:
-    blocks: list[Block] = []
-    if result.report.sizes or result.report.unmeasured:
-        blocks.append(_sizes(result))
+    blocks = [*_sizes(result)]
     count, without = len(result.report.sizes), len(result.report.unmeasured)
     if count:
         rest = f", and {without} without a size" if without else ""
         blocks.append(f"Total: {human_size(result.total_size_bytes)} in {databases(count)}{rest}")
     else:
         blocks.append(render(text("sync.inventory_only"), EN))
-    if result.change is not None and result.change.filtered:
-        blocks.append(f"Left out by filters: {len(result.change.filtered)} (--json names them)")
+    blocks += [
+        f"Left out: {databases(count)} (rule: {rule})" for rule, count in _rules(result).items()
+    ]
     blocks += [f"warning: {render(warning.message, EN)}" for warning in result.warnings]
     return tuple(blocks)
 
 
+def _rules(result: InstanceCapacitySyncActionResult) -> Mapping[str, int]:
+    return Counter(left_out.rule for left_out in (result.change.filtered if result.change else ()))
+
+
 def _failure(result: InstanceCapacitySyncActionResult) -> tuple[Block, ...]:
-    said = render(text(result.decision.message, name=shown(result.instance.name)), EN)
+    name = shown(result.instance.name)
+    said = render(text(result.decision.message, name=name), EN)
     blocks: list[Block] = [f"error: {said}"]
     if result.failure is not None:
         hint = render(result.failure.hint, EN).strip()
         blocks.append(f"{result.failure.reason}: {hint}")
+        if result.failure.reason in LOGIN_REASONS:
+            blocks.append(f"Another password: capacity sync {name} --password-env VARIABLE")
     if result.since is not None:
         blocks.append(f"It began at {result.since:%Y-%m-%d %H:%M:%S} UTC.")
-    if result.report.unmeasured:
-        blocks.append(_sizes(result))
+    blocks += _sizes(result)
     return tuple(blocks)
 
 
-def _sizes(result: InstanceCapacitySyncActionResult) -> Table:
-    rows = [
-        (shown(size.name), human_size(size.size_bytes), size.method) for size in result.report.sizes
-    ]
-    rows += [(shown(u.name), human_size(None), _why(u)) for u in result.report.unmeasured]
-    return Table(("DATABASE", "SIZE", "HOW"), rows)
-
-
-def _why(database: Unmeasured) -> str:
-    return f"{database.outcome}: {render(database.hint, EN).strip()}"
+def _sizes(result: InstanceCapacitySyncActionResult) -> list[Block]:
+    """Show every database in one table, and below it each hint once."""
+    report = result.report
+    rows = [(shown(size.name), human_size(size.size_bytes), size.method) for size in report.sizes]
+    rows += [(shown(each.name), human_size(None), each.outcome) for each in report.unmeasured]
+    hints = dict.fromkeys(
+        f"{each.outcome}: {render(each.hint, EN).strip()}" for each in report.unmeasured
+    )
+    return [Table(("DATABASE", "SIZE", "HOW"), rows), *hints] if rows else []

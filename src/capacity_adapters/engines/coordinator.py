@@ -118,7 +118,9 @@ class EngineCoordinator:
         except errors as error:
             timed_out = Failure.of(Reason.TIMEOUT)
             failure = timed_out if guard.fired else classify(error, engine)
-            log.warning(
+            level = logging.WARNING if failure.reason is Reason.OTHER else logging.INFO
+            log.log(
+                level,
                 "instance %s: %s: %s",
                 self.instance.id,
                 failure.reason,
