@@ -186,11 +186,11 @@ def failure(
     extra: Mapping[str, object] | None = None,
     suggestion: Text | None = None,
 ) -> ErrorEnvelope:
-    """Build the envelope of a failure; `code` is one of ERROR_KINDS.
+    """Build the envelope of a failure; A `code` of a caller's own table is a system error.
 
     Without a suggestion of its own it has that of its category.
     """
-    kind = ERROR_KINDS[code]
+    kind = ERROR_KINDS.get(code, _SYSTEM)
     suggested = suggestion or text(f"suggest.{kind.category}")
     return ErrorEnvelope(
         error_id=uuid4().hex,

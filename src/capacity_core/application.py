@@ -12,6 +12,7 @@ from capacity_core.access import ApiToken, Scope, hash_token, new_token
 from capacity_core.decisions import DECISIONS, Decision
 from capacity_core.errors import (
     AuthenticationRequiredError,
+    CapacityError,
     ConflictError,
     InvalidInputError,
     PermissionRequiredError,
@@ -27,7 +28,7 @@ from capacity_core.instances import (
 )
 from capacity_core.messages import text
 from capacity_core.model import EngineFacts, FileAddress, Instance, Moment, Scenario, Secret
-from capacity_core.ports import Begin, Clock, CoordinatorFor, DateRange, Leases
+from capacity_core.ports import Begin, Clock, CoordinatorFor, DateRange, Lease, Leases
 from capacity_core.reads import DatabaseRow, InstanceDay, Page, Paging, SizeRow
 from capacity_core.result import InstanceCapacitySyncActionResult
 from capacity_core.sync import InstanceCapacitySyncActionsService
@@ -50,7 +51,8 @@ def _any_path(_path: str) -> bool:
 class CapacityApplication:
     """Everything a service, a command or a page may ask for; it commits, its parts never do.
 
-    `sync_deadline` bounds one conversation with an instance, in seconds. `path_allowed` says
+    `sync_deadline` bounds one conversation with an instance, in seconds; with
+    `aggregation_required` a sync whose aggregation fails is undone. `path_allowed` says
     whether a caller from afar may register files at that path, `check_store` raises StoreError
     while the store cannot be used, and `close` lets go of it.
     """
@@ -63,6 +65,7 @@ class CapacityApplication:
     timezone: str = "UTC"
     sync_deadline: float = 300.0
     decisions: Mapping[Scenario, Decision] = DECISIONS
+    aggregation_required: bool = False
     path_allowed: Callable[[str], bool] = _any_path
     check_store: Callable[[], None] = _nothing
     close: Callable[[], None] = _nothing
@@ -73,8 +76,10 @@ class CapacityApplication:
         """Sync one instance under its lease, and commit.
 
         `deadline` is in seconds. A `password` given is used instead of the kept one, and kept,
-        sealed, if it connected. Raises NotFoundError; a running sync is a result.
+        sealed, if it connected. Raises NotFoundError, InvalidInputError (password), and
+        ConflictError if the instance was moved meanwhile; a running sync is a result.
         """
+        _check_password(password)
         seconds = self.sync_deadline if deadline is None else deadline
         try:
             lease = self.leases.acquire(instance_id, seconds + LEASE_GRACE_SECONDS)
@@ -92,11 +97,13 @@ class CapacityApplication:
                     now=self.now,
                     timezone=self.timezone,
                     decisions=self.decisions,
+                    aggregation_required=self.aggregation_required,
                 )
                 result = service.sync_instance_capacity(instance_id)
+                now = work.instances.hold(instance_id)
+                _refuse_if_moved(result.instance, now)
                 if password is not None and result.scenario not in NOT_CONNECTED:
                     work.credentials.seal(instance_id, password)
-                    now = work.instances.get(instance_id)  # it may have been edited meanwhile
                     work.instances.save(evolve(now, password_ref=SEALED))
                 work.commit()
                 committed = True
@@ -104,8 +111,14 @@ class CapacityApplication:
             return self._in_progress(instance_id, error)
         finally:
             if not committed:
-                self.leases.release(lease)
+                self._give_back(lease)
         return result
+
+    def _give_back(self, lease: Lease) -> None:
+        try:
+            self.leases.release(lease)
+        except CapacityError:  # what went wrong before says more
+            log.warning("the lease of instance %s stays until it expires", lease.instance_id)
 
     def _in_progress(
         self, instance_id: int, error: SyncInProgressError
@@ -151,6 +164,12 @@ class CapacityApplication:
         """
         _refuse_sealed(fields.password_ref)
         draft = new_instance(fields, self.engines, self.now())
+        try:
+            return self._find_or_add(draft)
+        except ConflictError:  # another process may have registered it just now
+            return self._find_or_add(draft)
+
+    def _find_or_add(self, draft: Instance) -> Instance:
         with self.begin() as work:
             there = work.instances.at_address(draft)
             same_user = [instance for instance in there if instance.username == draft.username]
@@ -196,11 +215,11 @@ class CapacityApplication:
         if password is not None:
             changes = {"password_ref": None, **changes}
         with self.begin() as work:
-            old = work.instances.get(instance_id)
+            old = work.instances.hold(instance_id)
             fields = evolve(fields_of(old), **changes)  # type: ignore[arg-type]  # names checked by evolve
             new = changed_instance(old, _with_password(fields, password), self.engines, self.now())
-            self._check_path(new, from_afar=from_afar)
             moved = (old.db_type, old.address) != (new.db_type, new.address)
+            self._check_path(new, from_afar=from_afar and moved)
             if moved and password is None and new.password_ref == SEALED:
                 new = evolve(new, password_ref=None)
             if password is not None:
@@ -215,7 +234,7 @@ class CapacityApplication:
         """Retire it softly: its history stays, its name is free again, its password forgotten."""
         now = self.now()
         with self.begin() as work:
-            old = work.instances.get(instance_id)
+            old = work.instances.hold(instance_id)
             gone = evolve(old, is_active=False, deleted_at=now, updated_at=now, password_ref=None)
             work.credentials.forget(instance_id)
             work.instances.save(gone)
@@ -288,6 +307,13 @@ class CapacityApplication:
         return known
 
 
+def _refuse_if_moved(asked: Instance, now: Instance) -> None:
+    """What one server answered is not kept as another's, and its password not sealed for it."""
+    for name in ("db_type", "address", "username", "database_name"):
+        if getattr(asked, name) != getattr(now, name):
+            raise ConflictError(text("error.instance_moved", name=now.name))
+
+
 def _the_same(kept: Instance, draft: Instance) -> Instance:
     if draft.database_name not in {None, kept.database_name}:
         said = text("error.other_database", name=kept.name, database=kept.database_name or "-")
@@ -301,9 +327,15 @@ def _refuse_sealed(password_ref: object) -> None:
         raise InvalidInputError("password_ref", text("field.password_ref"))
 
 
+def _check_password(password: Secret | None) -> None:
+    if password is not None:
+        check_text("password", password.reveal())
+
+
 def _with_password(fields: InstanceFields, password: Secret | None) -> InstanceFields:
     if password is None:
         return fields
+    _check_password(password)
     if fields.password_ref not in {None, SEALED}:
         raise InvalidInputError("password", text("field.one_password"))
     return evolve(fields, password_ref=SEALED)

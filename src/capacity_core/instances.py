@@ -35,6 +35,7 @@ _LIMITS = {
     "database_name": 255,
     "description": 2000,
     "path": 4096,
+    "password": 4096,
     "tls.ca": 4096,
 }
 
@@ -173,7 +174,8 @@ def check_text(name: str, value: str | None, *, required: bool = False) -> None:
     limit = _LIMITS[name]
     if value is None or (value == "" and not required):
         return
-    if not value.strip() or len(value) > limit or "\0" in value or not _is_unicode(value):
+    is_blank = name != "password" and not value.strip()
+    if is_blank or len(value) > limit or "\0" in value or not _is_unicode(value):
         raise InvalidInputError(name, text("field.text", field=name, limit=limit))
 
 

@@ -16,6 +16,11 @@ from capacity_core.model import (
     Unmeasured,
 )
 
+MAX_NAME_BYTES = 1024
+UNKEEPABLE_RULE = "the name cannot be kept"
+
+_WITHOUT_SIZE = frozenset(Outcome) - {Outcome.MEASURED}
+
 
 @frozen
 class FilteredDatabase:
@@ -49,10 +54,7 @@ def reconcile(
 ) -> InventoryChange:
     """Compare the names known so far (each: is it active?) with what the login sees now."""
     seen = {database.name: database for database in inventory.databases}
-    rules = {
-        name: filters.rule_against(name, is_system=database.is_system)
-        for name, database in seen.items()
-    }
+    rules = {name: _rule_against(database, filters) for name, database in seen.items()}
     active = {name: database for name, database in seen.items() if rules[name] is None}
     known_active = frozenset(name for name, is_active in known.items() if is_active)
     unseen = frozenset() if inventory.complete else known_active - seen.keys()
@@ -69,12 +71,26 @@ def reconcile(
     )
 
 
+def _rule_against(database: SeenDatabase, filters: FilterRules) -> str | None:
+    if not _can_be_kept(database.name):
+        return UNKEEPABLE_RULE
+    return filters.rule_against(database.name, is_system=database.is_system)
+
+
+def _can_be_kept(name: str) -> bool:
+    """No store holds NUL or half a surrogate pair, nor an index a name of any length."""
+    try:
+        return 0 < len(name.encode()) <= MAX_NAME_BYTES and "\0" not in name
+    except UnicodeEncodeError:
+        return False
+
+
 def account_for(asked: AbstractSet[str], report: CapacityReport) -> CapacityReport:
     """Give every database that was asked for exactly one fate, and no other database any.
 
     A size outside 0 ... 2**63 - 1 and a database that the report forgets are outcome `error`.
     """
-    fates = {fate.name: fate for fate in report.unmeasured}
+    fates = {f.name: f for f in report.unmeasured if f.outcome in _WITHOUT_SIZE}
     good = {s.name: s for s in report.sizes if s.name in asked and _is_possible(s)}
     missing = [name for name in sorted(asked) if name not in good]
     return CapacityReport(
@@ -85,4 +101,4 @@ def account_for(asked: AbstractSet[str], report: CapacityReport) -> CapacityRepo
 
 def _is_possible(size: DatabaseSize) -> bool:
     parts = (size.size_bytes, size.data_size_bytes or 0, size.log_size_bytes or 0)
-    return all(0 <= part <= MAX_BYTES for part in parts)
+    return all(type(part) is int and 0 <= part <= MAX_BYTES for part in parts)

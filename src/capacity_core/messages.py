@@ -98,6 +98,10 @@ CATALOGUE: Mapping[str, Translation] = MappingProxyType(
             "This address is registered as {name} with user {user}; change it with "
             "`capacity instance edit {name} --username ...`",
         ),
+        "error.instance_moved": Translation(
+            "实例 {name} 在同步期间被修改, 请重新同步",
+            "Instance {name} was changed during its sync: sync it again",
+        ),
         "error.other_database": Translation(
             "该地址已登记为实例 {name}(数据库 {database}), 请用 instance edit 修改",
             "This address is registered as {name} with database {database}; change it with "
@@ -139,7 +143,6 @@ CATALOGUE: Mapping[str, Translation] = MappingProxyType(
             "{field} 须为 {least} 到 {most} 的整数",
             "{field} is a whole number from {least} to {most}",
         ),
-        "field.scope": Translation("权限须为 {known} 之一", "A scope is one of {known}"),
         # Warnings in a result.
         "warning.inventory_incomplete": Translation(
             "登录账号看不到全部数据库, 未见的数据库保持原状。{cure}",

@@ -108,6 +108,10 @@ class Instances(Protocol):
         """Raises NotFoundError if it is missing or was removed."""
         ...
 
+    def hold(self, instance_id: int) -> Instance:
+        """Likewise; nobody else changes it until this unit of work ends."""
+        ...
+
     def find(self, name: str) -> Instance | None: ...
 
     def at_address(self, instance: Instance) -> list[Instance]:

@@ -1,5 +1,6 @@
 """Instances, their passwords, and API tokens."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -207,3 +208,24 @@ def test_a_token_name_that_no_store_can_hold_is_refused(store: AnyStore) -> None
 
 def test_a_store_that_works_says_nothing(store: "MemoryStore | Store") -> None:
     store.check()
+
+
+def test_what_is_held_is_changed_by_one_at_a_time(store: AnyStore) -> None:
+    kept = register(store, evolve(FULL, description=""))
+
+    def append(letter: str) -> None:
+        with store.begin() as work:
+            old = work.instances.hold(kept.id)
+            work.instances.save(evolve(old, description=old.description + letter))
+            work.commit()
+
+    letters = "abcdefgh" * 3
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(append, letters))
+    with store.begin() as work:
+        assert sorted(work.instances.get(kept.id).description) == sorted(letters)
+
+
+def test_nothing_that_is_missing_is_held(store: AnyStore) -> None:
+    with store.begin() as work, pytest.raises(NotFoundError):
+        work.instances.hold(7)

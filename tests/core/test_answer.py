@@ -4,6 +4,7 @@ import json
 from datetime import UTC, date, datetime
 
 import pytest
+from attrs import evolve
 from tests.builders import MOMENT, NOON, an_instance
 
 from capacity_core.answer import (
@@ -227,6 +228,15 @@ def test_a_running_sync_says_since_when() -> None:
     assert isinstance(envelope, ErrorEnvelope)
     assert envelope.extra == {"instance_id": 0, "since": NOON.isoformat()}
     assert envelope.message_code == "SYNC_IN_PROGRESS"
+
+
+def test_a_foreign_table_may_bring_a_code_of_its_own() -> None:
+    own = Decision(503, "TARGET_DOWN", "sync.connect_failed")
+    result = evolve(a_result(Scenario.CONNECT_FAILED), decision=own)
+    answer = sync_answer(result, EN)
+    assert answer.http_status == 503
+    assert isinstance(answer.envelope, ErrorEnvelope)
+    assert (answer.envelope.message_code, answer.envelope.category) == ("TARGET_DOWN", "system")
 
 
 def test_a_foreign_table_may_call_a_failure_a_success() -> None:

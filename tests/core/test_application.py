@@ -1,6 +1,8 @@
 """The driving door: it commits, keeps leases and passwords in order, and answers reads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 from attrs import define, evolve, field
@@ -16,9 +18,11 @@ from capacity_core.errors import (
     InvalidInputError,
     NotFoundError,
     PermissionRequiredError,
+    StoreError,
 )
 from capacity_core.filters import FilterRules
 from capacity_core.instances import SEALED, InstanceFields
+from capacity_core.messages import text
 from capacity_core.model import (
     CapacityReport,
     Failure,
@@ -29,7 +33,7 @@ from capacity_core.model import (
     Scenario,
     Secret,
 )
-from capacity_core.ports import CapacitySyncCoordinator, DateRange
+from capacity_core.ports import CapacitySyncCoordinator, DateRange, Instances, Lease
 from capacity_core.reads import Paging
 
 pytestmark = pytest.mark.unit
@@ -164,6 +168,91 @@ def test_an_edit_during_a_sync_survives_the_keeping_of_its_password(
     application.sync(shop.id, password=Secret("s"))
     kept = application.get_instance(shop.id)
     assert (kept.description, kept.password_ref) == ("new", SEALED)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"host": "other.example.org"}, {"username": "other"}, {"database_name": "x"}]
+)
+def test_a_sync_of_an_instance_that_moved_meanwhile_keeps_nothing(
+    application: CapacityApplication,
+    target: Target,
+    store: MemoryStore,
+    changes: dict[str, object],
+) -> None:
+    shop = application.add_instance(SHOP)
+    target.meanwhile = lambda: application.edit_instance(shop.id, changes)
+    with pytest.raises(ConflictError):
+        application.sync(shop.id, password=Secret("of the old place"))
+    assert store.secret_of(shop.id) is None
+    assert application.sizes_on(shop.id, None) == []
+    target.meanwhile = lambda: None
+    assert application.sync(shop.id).scenario is Scenario.COMPLETE
+
+
+def test_a_sync_of_an_instance_that_was_removed_meanwhile_keeps_nothing(
+    application: CapacityApplication, target: Target
+) -> None:
+    shop = application.add_instance(SHOP)
+    target.meanwhile = lambda: application.remove_instance(shop.id)
+    with pytest.raises(NotFoundError):
+        application.sync(shop.id)
+    assert application.sizes_on(shop.id, None) == []
+
+
+@pytest.mark.parametrize("bad", ["a\0b", "\ud800", "x" * 4097])
+def test_a_password_that_no_driver_takes_whole_is_refused(
+    application: CapacityApplication, bad: str
+) -> None:
+    shop = application.add_instance(SHOP)
+    with pytest.raises(InvalidInputError) as caught:
+        application.sync(shop.id, password=Secret(bad))
+    assert caught.value.field == "password"
+    with pytest.raises(InvalidInputError):
+        application.edit_instance(shop.id, {}, password=Secret(bad))
+
+
+def test_a_lease_that_cannot_be_given_back_does_not_hide_what_went_wrong(
+    application: CapacityApplication, target: Target, store: MemoryStore
+) -> None:
+    class StuckLeases:
+        def acquire(self, instance_id: int, seconds: float) -> Lease:
+            return store.leases.acquire(instance_id, seconds)
+
+        def release(self, _lease: Lease, /) -> None:
+            raise StoreError(text("store.locked", where="here"))
+
+    shop = application.add_instance(SHOP)
+    target.coordinator = ScriptedCoordinator(report=ValueError("bug"))
+    stuck = evolve(application, leases=StuckLeases())
+    with pytest.raises(ValueError, match="bug"):
+        stuck.sync(shop.id)
+
+
+def test_two_who_register_the_same_instance_at_once_get_the_same(
+    application: CapacityApplication, store: MemoryStore
+) -> None:
+    first = application.add_instance(SHOP)
+    finds = iter([[], [first]])
+
+    @define
+    class Late:
+        """Sees nothing at the first look."""
+
+        inner: Instances
+
+        def at_address(self, _: Instance) -> list[Instance]:
+            return next(finds)
+
+        def add(self, instance: Instance) -> Instance:
+            return self.inner.add(instance)
+
+    @contextmanager
+    def begin(lease: Lease | None = None) -> Iterator[object]:
+        with store.begin(lease) as work:
+            yield SimpleNamespace(instances=Late(work.instances), commit=work.commit)
+
+    late = evolve(application, begin=begin)  # type: ignore[arg-type]  # as much of it as is used
+    assert late.get_or_add_instance(SHOP).id == first.id
 
 
 def test_a_registered_password_is_sealed(

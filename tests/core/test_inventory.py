@@ -1,6 +1,9 @@
 """reconcile and account_for: nothing is forgotten, nothing is invented."""
 
+from typing import Any
+
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,6 +52,25 @@ def test_a_filtered_database_is_deactivated_even_if_not_all_are_seen() -> None:
     change = reconcile({"a": True}, seen("a", complete=False), FilterRules(exclude=("a",)))
     assert change.deactivated == {"a"}
     assert change.unseen == frozenset()
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "\ud800", "x" * 1025])
+def test_a_name_that_no_store_can_keep_does_not_cost_the_others(name: str) -> None:
+    change = reconcile({}, seen("fine", name), FilterRules())
+    assert change.active_names == ["fine"]
+    assert [left_out.rule for left_out in change.filtered] == ["the name cannot be kept"]
+
+
+@pytest.mark.parametrize("size", [None, 1.5, True, "7"])
+def test_a_size_that_is_no_whole_number_is_an_error(size: Any) -> None:
+    report = account_for(frozenset("a"), CapacityReport((DatabaseSize("a", size, "m"),)))
+    assert [fate.outcome for fate in report.unmeasured] == [Outcome.ERROR]
+
+
+def test_a_fate_without_a_size_is_never_called_measured() -> None:
+    said = CapacityReport((), (Unmeasured.of("a", Outcome.ERROR),))
+    liar = CapacityReport((), (evolve(said.unmeasured[0], outcome=Outcome.MEASURED),))
+    assert account_for(frozenset("a"), liar) == said
 
 
 def test_a_name_listed_twice_counts_once() -> None:

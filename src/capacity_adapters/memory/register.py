@@ -27,6 +27,9 @@ class MemoryInstances:
     def get(self, instance_id: int) -> Instance:
         return living(self._work.read(), instance_id)
 
+    def hold(self, instance_id: int) -> Instance:
+        return living(self._work.write(), instance_id)
+
     def find(self, name: str) -> Instance | None:
         return next((found for found in self._all_living() if found.name == name), None)
 

@@ -28,6 +28,7 @@ from capacity_core.reads import Page, Paging
 
 _LIVING = select(instances).where(instances.c.deleted_at.is_(None))
 _BY_ID = _LIVING.where(instances.c.id == bindparam("instance_id"))
+_HELD = _BY_ID.with_for_update()
 _COUNT = select(func.count()).select_from(instances).where(instances.c.deleted_at.is_(None))
 
 
@@ -44,6 +45,10 @@ class StoreInstances:
     def get(self, instance_id: int) -> Instance:
         with self._work.read() as connection:
             return instance_of(living_instance(connection, instance_id))
+
+    def hold(self, instance_id: int) -> Instance:
+        with self._work.write() as connection:
+            return instance_of(living_instance(connection, instance_id, held=True))
 
     def find(self, name: str) -> Instance | None:
         if not can_be_known(name):
@@ -93,9 +98,10 @@ def _unique_name(instance: Instance) -> Iterator[None]:
         raise
 
 
-def living_instance(connection: Connection, instance_id: int) -> Row[Any]:
+def living_instance(connection: Connection, instance_id: int, *, held: bool = False) -> Row[Any]:
     """Raises NotFoundError if it is missing or was removed."""
-    row = connection.execute(_BY_ID, {"instance_id": sought(instance_id)}).one_or_none()
+    asked = _HELD if held else _BY_ID
+    row = connection.execute(asked, {"instance_id": sought(instance_id)}).one_or_none()
     if row is None:
         raise NotFoundError(text("error.instance_missing"))
     return row
