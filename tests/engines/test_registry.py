@@ -77,6 +77,24 @@ def test_no_time_at_all_is_a_timeout(db_type: str) -> None:
     assert refusal(port_instance(db_type, 1), deadline=0.0) == Reason.TIMEOUT
 
 
+@pytest.mark.parametrize("db_type", ["postgresql", "mysql"])
+def test_a_nul_in_any_value_is_refused_before_anything_is_sent(db_type: str) -> None:
+    """It would end libpq's settings early, and so switch TLS off."""
+    plain = port_instance(db_type, 1)
+    nul = "x\0x"
+    told = {
+        "password": refusal(plain, nul),
+        "username": refusal(evolve(plain, username=nul)),
+        "database": refusal(evolve(plain, database_name=nul)),
+        "host": refusal(port_instance(db_type, 1, host=nul)),
+        "ca": refusal(evolve(plain, tls=Tls(TlsMode.VERIFY_FULL, nul))),
+    }
+    assert told == {
+        "password": Reason.CREDENTIAL_UNAVAILABLE,
+        **dict.fromkeys(("username", "database", "host", "ca"), Reason.OTHER),
+    }
+
+
 def test_a_password_that_a_peer_sends_back_is_not_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

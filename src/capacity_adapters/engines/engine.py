@@ -54,6 +54,18 @@ class Target:
             raise CollectFailed(Reason.UNREACHABLE)
         return address
 
+    def refuse_nul(self) -> None:
+        """Refuse a NUL in any value: where C reads on, it would drop all that follows, TLS too.
+
+        Raises CollectFailed.
+        """
+        if "\0" in self.password.reveal():
+            raise CollectFailed(Reason.CREDENTIAL_UNAVAILABLE)
+        instance = self.instance
+        plain = (self.network.host, instance.username, instance.database_name, instance.tls.ca)
+        if any("\0" in (value or "") for value in plain):
+            raise CollectFailed(Reason.OTHER)
+
 
 class Conversation(Protocol):
     """An open conversation with one target. Every method may raise the engine's errors."""

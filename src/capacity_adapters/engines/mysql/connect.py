@@ -58,7 +58,8 @@ def flavour_of(version: str) -> Flavour | None:
 
 
 def prepare(target: Target) -> Connection:
-    """Set everything up but the socket, which is our own. Raises CollectFailed (tls)."""
+    """Set everything up but the socket, which is our own. Raises CollectFailed."""
+    target.refuse_nul()
     address = target.network
     tls = target.instance.tls
     encrypted = tls.mode is not TlsMode.INSECURE

@@ -195,6 +195,7 @@ def _answer(allowed: bool | None, size: int | None) -> Answer:  # noqa: FBT001 -
 
 
 def open_postgres(target: Target, guard: Guard) -> _Postgres:
+    target.refuse_nul()
     addresses = addresses_of(target.network.host, guard.limit, target.policy.networks)
     connect = partial(log_in, target, guard)
     link, found = first_reachable(
