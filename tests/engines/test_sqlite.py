@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.targets import ask, connected, coordinator_of, file_instance, outcomes, refusal, sizes
 
-from capacity_adapters.engines.sqlite import ENDINGS, HEADER, METHOD, shown_name
+from capacity_adapters.engines.sqlite import ENDINGS, HEADER, METHOD, header_of, shown_name
 from capacity_core.model import CapacityReport, Reason
 
 pytestmark = pytest.mark.unit
@@ -122,6 +122,38 @@ def test_a_pipe_is_no_database_and_is_not_waited_for(tmp_path: Path) -> None:
     assert inventory.databases == ()
 
 
+def test_a_file_that_became_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "was.db"
+    make_database(path)
+    with connected(coordinator_of(file_instance(tmp_path))) as coordinator:
+        coordinator.fetch_inventory()
+        path.unlink()
+        os.mkfifo(path)
+        report = coordinator.collect_capacity({"was.db"})
+    assert outcomes(report) == {"was.db": "invalid"}
+    assert header_of(path) == b""
+
+
+def test_a_link_that_leads_nowhere_hides_no_other_file(tmp_path: Path) -> None:
+    size = make_database(tmp_path / "good.db")
+    for ending in (".db", ".txt"):
+        (tmp_path / f"loop{ending}").symlink_to(f"loop{ending}")
+        (tmp_path / f"long{ending}").symlink_to("x" * 300)
+        (tmp_path / f"below{ending}").symlink_to("good.db/below")
+    _, report = ask(file_instance(tmp_path))
+    assert sizes(report) == {"good.db": size}
+    assert outcomes(report) == dict.fromkeys(("loop.db", "long.db", "below.db"), "error")
+
+
+def test_a_system_that_lists_no_descriptors_has_sizes_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capacity_adapters.engines.sqlite.DESCRIPTORS", tmp_path / "none")
+    size = make_database(tmp_path / "a.db")
+    _, report = ask(file_instance(tmp_path))
+    assert sizes(report) == {"a.db": size}
+
+
 def test_a_path_that_is_not_there_or_no_place_is_told(tmp_path: Path) -> None:
     make_database(tmp_path / "a.db")
     with socket.socket(socket.AF_UNIX) as listener:
@@ -175,10 +207,11 @@ def test_what_may_not_be_read_is_told() -> None:
             make_database(folder / file)
             (folder / file).chmod(0)
         (folder / "closed").mkdir(mode=0)
+        (folder / "into.db").symlink_to("closed/x.db")
         with not_root():
             _, report = ask(file_instance(folder))
             closed = refusal(file_instance(folder / "closed"))
-    assert outcomes(report) == {"secret.db": "denied"}
+    assert outcomes(report) == {"secret.db": "denied", "into.db": "denied"}
     assert closed == Reason.PERMISSION_DENIED
 
 

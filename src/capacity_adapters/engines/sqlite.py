@@ -68,9 +68,7 @@ class _Files:
         with os.scandir(self.path) as entries:
             for entry in entries:
                 self.guard.remaining()
-                if entry.is_file() and (
-                    entry.name.lower().endswith(ENDINGS) or _begins_like_sqlite(Path(entry.path))
-                ):
+                if _is_database(entry):
                     yield Path(entry.path)
 
     def measure(self, names: AbstractSet[str]) -> CapacityReport:
@@ -103,8 +101,9 @@ def shown_name(name: str) -> str:
 
 def size_of(name: str, path: Path) -> DatabaseSize | Unmeasured:
     """Measure one file with its side files, which lie beside the real file of a link."""
-    data = path.stat().st_size
-    if header_of(path) != HEADER and data:
+    file = path.stat()
+    data = file.st_size
+    if not stat.S_ISREG(file.st_mode) or (header_of(path) != HEADER and data):
         return Unmeasured.of(name, Outcome.INVALID)
     real = path.resolve()
     log = sum(_size_if_there(real.with_name(real.name + ending)) for ending in SIDE_FILES)
@@ -118,12 +117,25 @@ def header_of(path: Path) -> bytes:
     closing another one would drop the locks that SQLite holds on it.
     """
     file = path.stat()
-    for entry in DESCRIPTORS.iterdir():
+    for number in _own_descriptors():
         with suppress(OSError):  # closed meanwhile, as the one of the list itself
-            if os.path.samestat(file, os.fstat(int(entry.name))):
-                return os.pread(int(entry.name), len(HEADER), 0)
-    with path.open("rb") as opened:
-        return opened.read(len(HEADER))
+            if os.path.samestat(file, os.fstat(number)):
+                return os.pread(number, len(HEADER), 0)
+    # What became a pipe meanwhile is neither waited for nor read.
+    opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        is_file = stat.S_ISREG(os.fstat(opened).st_mode)
+        return os.read(opened, len(HEADER)) if is_file else b""
+    finally:
+        os.close(opened)
+
+
+def _own_descriptors() -> list[int]:
+    """List what this process has open; without /proc nobody can say."""
+    try:
+        return [int(entry.name) for entry in DESCRIPTORS.iterdir()]
+    except OSError:
+        return []
 
 
 def _size_if_there(path: Path) -> int:
@@ -131,6 +143,15 @@ def _size_if_there(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def _is_database(entry: "os.DirEntry[str]") -> bool:
+    named = entry.name.lower().endswith(ENDINGS)
+    try:
+        is_file = entry.is_file()
+    except OSError:  # a link in a loop, or into a closed folder: measuring it says so
+        return named
+    return is_file and (named or _begins_like_sqlite(Path(entry.path)))
 
 
 def _begins_like_sqlite(path: Path) -> bool:
