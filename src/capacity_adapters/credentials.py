@@ -9,7 +9,7 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from capacity_adapters.settings import KEY_BYTES, SETTINGS, Settings
+from capacity_adapters.settings import KEY_BYTES, SETTINGS, Settings, read_at_most, read_regular
 from capacity_core.errors import CapacityError, SettingsError
 from capacity_core.instances import SEALED
 from capacity_core.messages import Text
@@ -17,6 +17,7 @@ from capacity_core.model import CollectFailed, Failure, Instance, Reason, Secret
 
 ENV_PREFIX = "CAPACITY_SECRET_"
 KEY_FILE = "secret.key"
+MAX_PASSWORD_BYTES = 1 << 16
 OTHERS = 0o077  # the mode bits of group and world
 # CAPACITY_SECRET_KEY begins like a password's variable: no target may be sent it.
 OWN_VARIABLES = frozenset(setting.variable for setting in SETTINGS)
@@ -56,20 +57,26 @@ class PasswordSource:
             value = self.environ.get(name)
             return None if value is None else password(value)
         if kind == "file" and self.folder is not None:
-            return read_password(_inside(self.folder, name))
+            return _filed(read_regular(_inside(self.folder, name), MAX_PASSWORD_BYTES))
         return None
 
 
 def password(value: str) -> Secret:
-    """Take a text as a password. Raises ValueError (UnicodeEncodeError) if no driver could."""
+    """Take a text as a password. Raises ValueError if no driver could."""
     value.encode()
+    if "\0" in value:  # would cut short what libpq is told, TLS options included
+        raise ValueError("a password holds a NUL")
     return Secret(value)
 
 
 def read_password(path: Path) -> Secret:
-    """Read a password file, less one newline at its end. Raises OSError, ValueError."""
-    value = path.read_text("utf-8")
-    return Secret(value.removesuffix("\n").removesuffix("\r"))
+    """Read a file or pipe, less one newline at its end. Raises OSError, ValueError."""
+    with path.open("rb") as file:
+        return _filed(read_at_most(file, MAX_PASSWORD_BYTES))
+
+
+def _filed(content: bytes) -> Secret:
+    return password(content.decode().removesuffix("\n").removesuffix("\r"))
 
 
 def _inside(folder: Path, name: str) -> Path:
@@ -92,10 +99,11 @@ def secret_key_of(settings: Settings) -> bytes:
     """
     if settings.secret_key is not None:
         return settings.secret_key
-    path = settings.data_directory / KEY_FILE
+    folder = settings.data_folder()
+    path = folder / KEY_FILE
     try:
         if not path.exists():
-            make_private(settings.data_directory)
+            make_private(folder)
             _make_key_file(path)
         return _read_key_file(path)
     except OSError as error:

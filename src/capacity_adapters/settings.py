@@ -3,13 +3,17 @@
 SETTINGS is the whole list; the reference in the docs is made from it.
 """
 
+import os
 import tomllib
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Iterator, Mapping
+from errno import EFBIG, EINVAL
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from math import isfinite
 from pathlib import Path
+from stat import S_ISREG
+from typing import BinaryIO
 from zoneinfo import ZoneInfo
 
 from attrs import field, frozen
@@ -22,6 +26,7 @@ CONFIG = "CAPACITY_CONFIG"
 STORE_URL = "CAPACITY_STORE_URL"
 KEY_BYTES = 32
 MAX_SECONDS = 86_400
+MAX_CONFIG_BYTES = 1 << 20
 STORE_SCHEMES = ("sqlite", "postgresql", "postgres", "postgresql+psycopg")
 
 Network = IPv4Network | IPv6Network
@@ -33,9 +38,10 @@ class Settings:
 
     Deadlines are in seconds. `secret_key` None means the key file, `store_url` None the SQLite
     file in the data directory; without a `sqlite_root` nobody may register files over HTTP.
+    The `data_directory` is None where nobody has a home, as in some containers.
     """
 
-    data_directory: Path
+    data_directory: Path | None
     store_url: str | None = field(default=None, repr=False)
     timezone: str = "UTC"
     language: Language = Language.ZH
@@ -47,6 +53,15 @@ class Settings:
     secret_folder: Path | None = None
     sqlite_root: Path | None = None
     target_networks: tuple[Network, ...] = ()
+
+    def data_folder(self) -> Path:
+        """Give the data directory. Raises SettingsError if there is none."""
+        if self.data_directory is None:
+            raise _wrong(
+                "There is no home folder to keep data in: set XDG_DATA_HOME, "
+                f"or both {STORE_URL} and CAPACITY_SECRET_KEY"
+            )
+        return self.data_directory
 
 
 @frozen
@@ -231,12 +246,31 @@ def _parse(setting: Setting, where: str, value: str) -> object:
 
 def _read_file(path: Path) -> dict[str, str]:
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
+        document = tomllib.loads(read_regular(path, MAX_CONFIG_BYTES).decode())
     except OSError as error:
         raise _wrong(f"{CONFIG} names {path}, which cannot be read: {error.strerror}") from None
     except ValueError as error:  # not TOML, or not UTF-8
         raise _wrong(f"{CONFIG} names {path}, which is not TOML: {error}") from None
     return dict(_entries(document, path))
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """Read a regular file of at most so many bytes; no pipe or device is waited for.
+
+    Raises OSError, ValueError (a path that holds a NUL).
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        if not S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(EINVAL, "it is no regular file")
+        return read_at_most(file, most)
+
+
+def read_at_most(file: BinaryIO, most: int) -> bytes:
+    """Read to the end. Raises OSError if there are more bytes than that."""
+    content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(EFBIG, f"it is larger than {most} bytes")
+    return content
 
 
 def _entries(document: Mapping[str, object], path: Path) -> Iterator[tuple[str, str]]:
@@ -252,10 +286,13 @@ def _entries(document: Mapping[str, object], path: Path) -> Iterator[tuple[str, 
         yield name, ",".join(map(str, parts))
 
 
-def _data_directory(environ: Mapping[str, str]) -> Path:
+def _data_directory(environ: Mapping[str, str]) -> Path | None:
     base = Path(environ.get("XDG_DATA_HOME", ""))
     if not base.is_absolute():  # the XDG rules: a relative one is ignored
-        base = Path(environ.get("HOME") or Path.home()) / ".local" / "share"
+        try:
+            base = Path(environ.get("HOME") or Path.home()) / ".local" / "share"
+        except RuntimeError:  # the user is not in the list of users either
+            return None
     return base / "capacity-sync"
 
 

@@ -47,10 +47,13 @@ def utc_now() -> datetime:
 
 
 def store_url_of(settings: Settings) -> str:
-    """Give the store's URL; the default's folder is made, for its owner alone."""
+    """Give the store's URL; the default's folder is made, for its owner alone.
+
+    Raises SettingsError, StoreError.
+    """
     if settings.store_url is not None:
         return settings.store_url
-    folder = settings.data_directory
+    folder = settings.data_folder()
     try:
         make_private(folder)
     except OSError as error:
@@ -65,6 +68,9 @@ def below(root: Path | None) -> Callable[[str], bool]:
     def allowed(path: str) -> bool:
         if root is None or not Path(path).is_absolute() or "\0" in path:
             return False
-        return Path(path).resolve().is_relative_to(root.resolve())
+        try:
+            return Path(path).resolve().is_relative_to(root.resolve())
+        except (OSError, RuntimeError, ValueError):  # a loop of links, or no path at all
+            return False
 
     return allowed

@@ -1,5 +1,6 @@
 """What each command does, and how it says so."""
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -377,3 +378,35 @@ def test_the_demo_shows_three_databases_and_what_works_next(cli: Cli) -> None:
     assert len(steps) == 3
     for step in steps:
         assert cli(*step).code == 0
+
+
+@pytest.mark.parametrize("content", [b"a\0b", b"\xff", b"x" * 70_000])
+def test_a_password_that_no_driver_could_send_is_wrong_usage(cli: Cli, content: bytes) -> None:
+    (cli.home / "secret").write_bytes(content)
+    said = cli("sync", "postgresql://eve@127.0.0.1:1/", "--password-file", "secret")
+    assert (said.code, said.out) == (2, "")
+    assert "--password-file" in said.err
+
+
+@pytest.mark.parametrize("written", ["a%00b", "a%FFb"])
+def test_nor_may_a_url_hold_one(cli: Cli, written: str) -> None:
+    said = cli("sync", f"postgresql://eve:{written}@127.0.0.1:1/")
+    assert (said.code, said.out) == (1, "")
+    assert "its password is no text" in said.err
+
+
+def test_a_password_may_come_through_a_pipe(cli: Cli) -> None:
+    ours, theirs = os.pipe()
+    os.write(theirs, b"hunter2\n")
+    os.close(theirs)
+    said = cli("sync", "postgresql://eve@127.0.0.1:1/", "--password-file", f"/dev/fd/{ours}")
+    os.close(ours)
+    assert "unreachable" in said.err or "refused" in said.err, said
+
+
+def test_a_kept_text_cannot_draw_on_the_terminal(cli: Cli) -> None:
+    path = str(cli.home / "a\x1b[2J")
+    cli("instance", "add", "--name", "y", "--db-type", "sqlite", "--path", path)
+    for said in (cli("instance", "list"), cli("sync", "y"), cli("instance", "show", "y")):
+        assert "\x1b" not in said.out + said.err
+        assert r"\x1b[2J" in said.out + said.err

@@ -72,6 +72,7 @@ def test_a_link_inside_the_folder_is_followed_as_mounted_secrets_need(tmp_path: 
     [
         "env:CAPACITY_SECRET_MISSING",
         "env:CAPACITY_SECRET_HALF",
+        "env:CAPACITY_SECRET_NUL",
         "env:PATH",
         "env:CAPACITY_SECRET_KEY",
         "env:CAPACITY_SECRET_FOLDER",
@@ -82,6 +83,9 @@ def test_a_link_inside_the_folder_is_followed_as_mounted_secrets_need(tmp_path: 
         "file:pipe",
         "file:folder",
         "file:binary",
+        "file:nul",
+        "file:huge",
+        "file:nul\0name",
         "file:",
         "sealed",
         "plain:text",
@@ -94,9 +98,12 @@ def test_what_cannot_be_had_names_the_reference_only(tmp_path: Path, reference: 
     (tmp_path / "outside").write_text("s3cret")
     (folder / "escape").symlink_to(tmp_path / "outside")
     (folder / "binary").write_bytes(b"s3cret\xff")
+    (folder / "nul").write_bytes(b"s3cret\0 sslmode=disable")
+    (folder / "huge").write_bytes(b"s3cret" * 11_000)
     os.mkfifo(folder / "pipe")
     environ = {"CAPACITY_SECRET_KEY": "s3cret", "PATH": "s3cret", "CAPACITY_SECRET_HALF": "\udcff"}
     environ["CAPACITY_SECRET_FOLDER"] = str(folder)
+    environ["CAPACITY_SECRET_NUL"] = "s3cret\0 sslmode=disable"
     passwords = source(environ, folder)
     said = refused(passwords, reference)
     assert reference in said
@@ -120,15 +127,15 @@ def test_the_key_file_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         keys = set(pool.map(lambda _n: secret_key_of(settings), range(32)))
     assert [len(key) for key in keys] == [32]
-    [file] = settings.data_directory.iterdir()
+    [file] = settings.data_folder().iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert stat.S_IMODE(settings.data_directory.stat().st_mode) == 0o700
+    assert stat.S_IMODE(settings.data_folder().stat().st_mode) == 0o700
 
 
 def test_a_key_that_is_set_needs_no_file(tmp_path: Path) -> None:
     settings = Settings(data_directory=tmp_path / "none", secret_key=b"k" * 32)
     assert secret_key_of(settings) == b"k" * 32
-    assert not settings.data_directory.exists()
+    assert not settings.data_folder().exists()
 
 
 def test_a_key_file_can_move_into_the_variable(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 """Every setting: its default, what it takes, and how a wrong value is told."""
 
+import os
 from base64 import b64encode
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
-from capacity_adapters.settings import SETTINGS, Settings, read_settings
+from capacity_adapters.credentials import secret_key_of
+from capacity_adapters.settings import MAX_CONFIG_BYTES, SETTINGS, Settings, read_settings
+from capacity_adapters.wiring import store_url_of
 from capacity_core.errors import SettingsError
 from capacity_core.messages import Language, render
 
@@ -153,3 +156,25 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     assert "nowhere.toml" in the_error({"CAPACITY_CONFIG": str(tmp_path / "nowhere.toml")})
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     assert "binary.toml" in the_error({"CAPACITY_CONFIG": str(tmp_path / "binary.toml")})
+
+
+def test_a_file_that_never_ends_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "huge.toml").write_bytes(b"#" * (MAX_CONFIG_BYTES + 1))
+    for path in (Path("/dev/zero"), tmp_path / "pipe.toml", tmp_path, tmp_path / "huge.toml"):
+        assert str(path) in the_error({"CAPACITY_CONFIG": str(path)})
+
+
+def test_without_a_home_only_the_data_directory_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 5)  # of nobody in the list of users
+    settings = read_settings({"CAPACITY_STORE_URL": "sqlite:////x.db"})
+    assert store_url_of(settings) == "sqlite:////x.db"
+    for needs_it in (lambda: store_url_of(read_settings({})), lambda: secret_key_of(settings)):
+        with pytest.raises(SettingsError) as caught:
+            needs_it()
+        said = render(caught.value.message, Language.EN)
+        assert "XDG_DATA_HOME" in said
+        assert "CAPACITY_STORE_URL" in said

@@ -48,7 +48,10 @@ def prompted_password(instance: Instance) -> Secret | None:
         return None
     question = f"Password of {shown(instance.username)} on {shown(instance.name)} (empty for none)"
     said = click.prompt(question, default="", hide_input=True, show_default=False, err=True)
-    return password(said) if said else None
+    try:
+        return password(said) if said else None
+    except ValueError:
+        raise click.UsageError("The password is no text.") from None
 
 
 def _from_environment(variable: str) -> Secret:
@@ -64,5 +67,5 @@ def _from_file(path: Path) -> Secret:
     try:
         return read_password(path)
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        why = getattr(error, "strerror", None) or "it is not UTF-8 text without NUL"
         raise click.BadParameter(f"{path}: {why}", param_hint="--password-file") from None

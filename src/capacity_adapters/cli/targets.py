@@ -7,7 +7,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from attrs import evolve, frozen
 
-from capacity_adapters.cli.output import note
+from capacity_adapters.cli.output import note, shown
+from capacity_adapters.credentials import password
 from capacity_core.application import CapacityApplication
 from capacity_core.errors import InvalidInputError, NotFoundError
 from capacity_core.instances import InstanceFields, engine_for, new_instance
@@ -51,11 +52,9 @@ def registered(application: CapacityApplication, located: Located) -> Instance:
 
 
 def place_of(instance: Instance) -> str:
-    """Say where an instance is."""
+    """Say where an instance is, as it may be drawn on a terminal."""
     address = instance.address
-    if isinstance(address, FileAddress):
-        return address.path
-    return _host_and_port(address)
+    return shown(address.path if isinstance(address, FileAddress) else _host_and_port(address))
 
 
 def located_by(
@@ -127,8 +126,16 @@ def _network(engine: EngineFacts, url: str, name: str | None) -> Located:
         username=unquote(parts.username or ""),
         database_name=unquote(database) or None,
     )
-    password = None if parts.password is None else Secret(unquote(parts.password))
-    return Located(fields, password)
+    return Located(fields, _password_in(parts))
+
+
+def _password_in(parts: SplitResult) -> Secret | None:
+    if parts.password is None:
+        return None
+    try:
+        return password(unquote(parts.password, errors="strict"))
+    except ValueError:
+        raise _bad_url("its password is no text") from None
 
 
 def _split(url: str) -> SplitResult:
