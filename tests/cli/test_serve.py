@@ -94,6 +94,9 @@ def test_the_first_start_makes_an_admin_token_and_prints_it_once(cli: Cli) -> No
     assert token not in json.dumps(log)
     with serving(cli, free_port(), "--store", store) as (_process, data):
         assert data["token"] is None
+    cli("token", "revoke", "admin", "--store", store)
+    with serving(cli, free_port(), "--store", store) as (_process, data):
+        assert data["token"] not in {None, token}
 
 
 def test_a_port_that_is_taken_is_told_and_exits_1(cli: Cli) -> None:

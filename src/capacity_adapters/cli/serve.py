@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 from importlib import import_module
+from itertools import chain, count
 from typing import Any, NoReturn
 
 import click
@@ -13,6 +14,7 @@ from capacity_adapters.cli.output import Block, done, say
 from capacity_adapters.cli.session import Session, with_session
 from capacity_adapters.settings import STORE_URL
 from capacity_core.access import Scope
+from capacity_core.application import CapacityApplication
 from capacity_core.errors import CapacityError
 from capacity_core.messages import Text
 
@@ -29,13 +31,13 @@ LEVELS = {"capacity_core.sync": logging.NOTSET, "alembic": logging.WARNING}
 def serve(context: click.Context, session: Session, *, host: str, port: int) -> NoReturn:
     """Serve the HTTP API; the store is migrated first.
 
-    Without any token an admin token is made, and printed once.
+    Without a token that works an admin token is made, and printed once.
     """
     check_port(host, port)
     configure_logging()
     with session.application(upgrade=True) as application:
         application.check_store()
-        token = None if application.tokens() else application.create_token("admin", Scope.ADMIN)[1]
+        token = _first_token(application)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     told: tuple[Block, ...] = (f"Serving on {url}",)
     if token is not None:
@@ -49,6 +51,16 @@ def serve(context: click.Context, session: Session, *, host: str, port: int) -> 
     except SystemExit as ended:  # the server has logged why it could not start
         context.exit(1 if ended.code else 0)
     context.exit(0)
+
+
+def _first_token(application: CapacityApplication) -> str | None:
+    tokens = application.tokens()
+    if any(kept.revoked_at is None for kept in tokens):
+        return None
+    taken = {kept.name for kept in tokens}
+    names = chain(["admin"], (f"admin-{number}" for number in count(2)))
+    name = next(name for name in names if name not in taken)
+    return application.create_token(name, Scope.ADMIN)[1]
 
 
 def check_port(host: str, port: int) -> None:
