@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 from psycopg import sql
+from tests.faults.listeners import listening
+from tests.faults.relays import Relay, doorman
 from tests.servers import Server
 from tests.targets import (
     ask,
@@ -11,6 +13,7 @@ from tests.targets import (
     coordinator_of,
     cures,
     outcomes,
+    port_instance,
     postgres_admin,
     refusal,
     server_instance,
@@ -18,8 +21,8 @@ from tests.targets import (
 )
 
 from capacity_adapters.engines import TargetPolicy
-from capacity_adapters.engines.postgresql import METHOD, SYSTEM_DATABASES
-from capacity_core.model import NetworkAddress, Reason
+from capacity_adapters.engines.postgresql import METHOD, SYSTEM_DATABASES, answer_of
+from capacity_core.model import CollectFailed, NetworkAddress, Outcome, Reason, Tls, TlsMode
 
 pytestmark = pytest.mark.live
 
@@ -48,6 +51,18 @@ DENIED, INVALID, CLOSED, DROPPED = "no connect", "half dropped", "no connections
 PLAIN = tuple(f"plain {number}" for number in range(7))
 EVERY = (*ODD_NAMES, *PLAIN, DENIED, INVALID, CLOSED, DROPPED)
 LOGIN = 'odd "login"'
+
+
+PLANTED = (
+    "CREATE SCHEMA planted",
+    "CREATE FUNCTION planted.pg_database_size(oid) RETURNS text LANGUAGE sql AS $$SELECT 'x'$$",
+    "CREATE FUNCTION planted.has_database_privilege(oid, text) RETURNS boolean LANGUAGE sql"
+    " AS 'SELECT false'",
+    "CREATE FUNCTION planted.pg_has_role(name, text) RETURNS boolean LANGUAGE sql"
+    " AS 'SELECT false'",
+    "CREATE VIEW planted.pg_database AS SELECT oid, datname, datconnlimit"
+    " FROM pg_catalog.pg_database LIMIT 1",
+)
 
 
 def execute(server: Server, statement: str, *names: str) -> None:
@@ -186,6 +201,61 @@ def test_our_session_is_named_bounded_and_reads_only(server: Server) -> None:
             "SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'"
         )
         assert 15_000 < limit < 21_000
+
+
+@pytest.fixture
+def planted(server: Server) -> Iterator[dict[str, int]]:
+    """Lay functions in the way of whoever follows the search_path; lend the true sizes."""
+    truth = true_sizes(server)
+    with postgres_admin(server) as admin:
+        for statement in PLANTED:
+            admin.execute(statement)
+        admin.execute("ALTER ROLE bench SET search_path = planted, pg_catalog")
+        yield truth
+        admin.execute("ALTER ROLE bench RESET search_path")
+        admin.execute("DROP SCHEMA planted CASCADE")
+
+
+def test_planted_functions_are_not_called(server: Server, planted: dict[str, int]) -> None:
+    _, report = ask(server_instance(server))
+    assert near(sizes(report), planted)
+    with listening(doorman(Relay(server.port))) as port:
+        _, pooled = ask(
+            port_instance("postgresql", port, username="bench", tls=Tls(TlsMode.INSECURE))
+        )
+    assert near(sizes(pooled), planted)
+
+
+def near(sizes: dict[str, int], truth: dict[str, int]) -> bool:
+    """Planting took some pages of its own."""
+    return sizes.keys() == truth.keys() and all(sizes[n] >= truth[n] for n in truth)
+
+
+@pytest.mark.parametrize(
+    ("row", "answer"),
+    [
+        ((1, True, 5), 5),
+        ((1, True, 0), 0),
+        ((1, False, None), Outcome.DENIED),
+        ((1, True, None), Outcome.VANISHED),
+        ((1, None, None), Outcome.VANISHED),
+        ((1, True, "measured"), Outcome.ERROR),
+        ((1, True, -5), Outcome.ERROR),
+        ((1, True, True), Outcome.ERROR),
+        ((1, True, 1.5), Outcome.ERROR),
+        ((1, "f", 5), Outcome.ERROR),
+        ((1,), Outcome.ERROR),
+        ((1, True, 5, 5), Outcome.ERROR),
+    ],
+)
+def test_a_row_is_a_size_only_if_it_looks_like_one(row: tuple[object, ...], answer: object) -> None:
+    assert answer_of(row) == (1, answer)
+
+
+@pytest.mark.parametrize("row", [(), ("1", True, 5), (None, True, 5)])
+def test_a_row_about_nothing_is_no_answer(row: tuple[object, ...]) -> None:
+    with pytest.raises(CollectFailed):
+        answer_of(row)
 
 
 def test_the_environment_has_no_say(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

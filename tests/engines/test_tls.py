@@ -1,5 +1,6 @@
 """TLS to real servers: what each mode demands of the certificate."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -94,6 +95,28 @@ def test_a_wrong_name_is_refused_by_verify_full_alone(encrypted: Encrypted) -> N
 def test_an_authority_that_is_not_there_is_told(encrypted: Encrypted) -> None:
     missing = encrypted.made.ca.with_name("missing")
     assert refusal(encrypted.instance(TlsMode.VERIFY_FULL, missing)) == Reason.TLS
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "no certificate"])
+def test_an_authority_that_is_no_certificate_is_told_in_time(
+    encrypted: Encrypted, tmp_path: Path, kind: str
+) -> None:
+    path = Path("/dev/zero") if kind == "device" else tmp_path / "ca"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "no certificate":
+        path.write_text("nothing of the kind")
+    assert refusal(encrypted.instance(TlsMode.VERIFY_FULL, path)) == Reason.TLS
+
+
+def test_an_authority_that_is_replaced_is_read_anew(encrypted: Encrypted, tmp_path: Path) -> None:
+    path = tmp_path / "ca"
+    path.write_bytes(encrypted.made.other_ca.read_bytes())
+    assert refusal(encrypted.instance(TlsMode.VERIFY_FULL, path)) == Reason.TLS
+    path.write_bytes(encrypted.made.ca.read_bytes())
+    assert is_encrypted(encrypted.instance(TlsMode.VERIFY_FULL, path))
 
 
 def test_require_and_prefer_encrypt_and_insecure_does_not(encrypted: Encrypted) -> None:

@@ -10,6 +10,7 @@ import pymysql
 from attrs import frozen
 from pymysql.constants import CLIENT
 
+from capacity_adapters.engines.authorities import Stamp, stamp_of
 from capacity_adapters.engines.engine import Target
 from capacity_core.model import CollectFailed, Reason, Tls, TlsMode
 
@@ -85,14 +86,14 @@ def prepare(target: Target) -> Connection:
 
 def _context(tls: Tls) -> ssl.SSLContext:
     try:
-        return _made_context(tls)
-    except OSError as error:  # no such CA file, or none that can be read
+        return _made_context(tls, stamp_of(tls.ca) if tls.ca else None)
+    except OSError as error:  # a file that cannot be read, or holds no certificate
         raise CollectFailed(Reason.TLS) from error
 
 
 @lru_cache(maxsize=64)
-def _made_context(tls: Tls) -> ssl.SSLContext:
-    """Make the context once a setting: loading the system's authorities takes 25 ms."""
+def _made_context(tls: Tls, _stamp: Stamp | None) -> ssl.SSLContext:
+    """Make the context once a setting and file: loading the system's authorities takes 25 ms."""
     context = ssl.create_default_context(cafile=tls.ca)
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # certificates that MySQL makes fail it
     context.check_hostname = tls.mode is TlsMode.VERIFY_FULL

@@ -52,13 +52,15 @@ SYSTEM_DATABASES: Final = frozenset(
     }
 )
 
-DATABASES: Final = "SELECT oid, datname, datconnlimit FROM pg_database"
+# Every name with its schema: a search_path that we did not set may lead to somebody's functions.
+DATABASES: Final = "SELECT oid, datname, datconnlimit FROM pg_catalog.pg_database"
 # By oid, for a name may be dropped meanwhile and fail the statement. A privilege of NULL, or a size
 # of NULL in spite of it, is a database that is gone.
 SIZES: Final = """
-SELECT o, allowed, CASE WHEN allowed THEN pg_database_size(o) END
-FROM (SELECT o, has_database_privilege(o, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'USAGE')
-      FROM unnest(%s::oid[]) AS o) AS asked (o, allowed)
+SELECT o, allowed, CASE WHEN allowed THEN pg_catalog.pg_database_size(o) END
+FROM (SELECT o, pg_catalog.has_database_privilege(o, 'CONNECT')
+                OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')
+      FROM pg_catalog.unnest(%s::pg_catalog.oid[]) AS o) AS asked (o, allowed)
 """
 
 Answer = int | Outcome  # of one database: its size in bytes, or why it has none
@@ -82,8 +84,7 @@ class _Postgres:
     _known: dict[str, _Known] = field(factory=dict, init=False)
 
     def inventory(self) -> Inventory:
-        rows = self.main.ask(DATABASES)
-        self._known = {name: _Known(oid, limit == INVALID_LIMIT) for oid, name, limit in rows}
+        self._known = dict(map(_known, self.main.ask(DATABASES)))
         return Inventory(
             tuple(SeenDatabase(name, name in SYSTEM_DATABASES) for name in self._known)
         )
@@ -185,13 +186,28 @@ def _size_alone(link: Link, oid: int) -> dict[int, Answer]:
 
 
 def _sizes(link: Link, oids: Sequence[int]) -> dict[int, Answer]:
-    return {oid: _answer(*rest) for oid, *rest in link.ask(SIZES, [list(oids)])}
+    return dict(map(answer_of, link.ask(SIZES, [list(oids)])))
 
 
-def _answer(allowed: bool | None, size: int | None) -> Answer:  # noqa: FBT001 -- a row's column
-    if allowed is False:
-        return Outcome.DENIED
-    return Outcome.VANISHED if size is None else size
+def _known(row: Sequence[object]) -> tuple[str, _Known]:
+    match row:
+        case [int(oid), str(name), int(limit)]:
+            return name, _Known(oid, limit == INVALID_LIMIT)
+    raise CollectFailed(Reason.PROTOCOL)
+
+
+def answer_of(row: Sequence[object]) -> tuple[int, Answer]:
+    """Read one row of SIZES; what is no such row is never taken for a size or an outcome."""
+    match row:
+        case [int(oid), True, int(size)] if not isinstance(size, bool) and size >= 0:
+            return oid, size
+        case [int(oid), False, None]:
+            return oid, Outcome.DENIED
+        case [int(oid), True | None, None]:
+            return oid, Outcome.VANISHED
+        case [int(oid), *_]:
+            return oid, Outcome.ERROR
+    raise CollectFailed(Reason.PROTOCOL)
 
 
 def open_postgres(target: Target, guard: Guard) -> _Postgres:

@@ -17,6 +17,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq.abc import PGcancelConn, PGconn
 
 from capacity_adapters.engines.addresses import IPAddress
+from capacity_adapters.engines.authorities import stamp_of
 from capacity_adapters.engines.deadline import Guard
 from capacity_adapters.engines.engine import Target
 from capacity_core.model import (
@@ -120,7 +121,7 @@ class Link:
 def log_in(target: Target, guard: Guard, address: IPAddress, by: float) -> Link:
     """Connect to that very address. A pooler may refuse the settings; it gets none then."""
     limit = _milliseconds(guard.end_by)
-    options = f"-c default_transaction_read_only=on -c statement_timeout={limit}"
+    options = f"-c default_transaction_read_only=on -c statement_timeout={limit} -c search_path=pg_catalog"
     try:
         pgconn, pooled = _start(_conninfo(target, address, options), by), False
     except psycopg.OperationalError as error:
@@ -174,6 +175,8 @@ _EVENTS: Mapping[int, int] = MappingProxyType(
 def _conninfo(target: Target, address: IPAddress, options: str) -> str:
     instance = target.instance
     tls = instance.tls
+    if tls.ca and tls.mode in VERIFYING:
+        stamp_of(tls.ca)
     authorities = tls.ca or ssl.get_default_verify_paths().cafile or "system"
     return make_conninfo(
         "",
