@@ -410,3 +410,21 @@ def test_a_kept_text_cannot_draw_on_the_terminal(cli: Cli) -> None:
     for said in (cli("instance", "list"), cli("sync", "y"), cli("instance", "show", "y")):
         assert "\x1b" not in said.out + said.err
         assert r"\x1b[2J" in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        "sqlite:///x.db?timeout=abc",
+        "sqlite:///x.db?timeout=nan",
+        "sqlite:///x.db?foo=bar",
+        "sqlite://host/x.db",
+        "sqlite:///%00",
+        "postgresql://eve:a%00b@127.0.0.1:1/db",
+    ],
+)
+@pytest.mark.parametrize("command", [["store", "status"], ["instance", "list"]])
+def test_a_url_that_names_no_store_is_told(cli: Cli, command: list[str], store: str) -> None:
+    said = cli(*command, "--store", store)
+    assert (said.code, said.out) == (1, "")
+    assert said.err == "error: A store is sqlite:///file or postgresql://user@host/database\n"

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
+from urllib.parse import unquote
 
 from attrs import define, frozen
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -25,6 +26,7 @@ DRIVERS: Final[Mapping[str, str]] = MappingProxyType(
 )
 LEAST_SQLITE: Final = (3, 38)  # the first with `->>`
 PATIENCE_SECONDS: Final = 30  # for the other writer, a lock, a free connection
+MOST_PATIENCE_SECONDS: Final = 86_400
 CONNECTIONS: Final = 10
 MORE_CONNECTIONS: Final = 20  # beyond those kept open, while many ask at once
 TRUSTED_SECONDS: Final = 1.0  # a connection used that recently is not asked whether it lives
@@ -52,6 +54,8 @@ class Location:
             parsed = parsed.set(drivername=DRIVERS[parsed.drivername])
         except (ArgumentError, ValueError, KeyError):
             raise StoreError(text("store.url")) from None
+        if "\0" in unquote(url):
+            raise StoreError(text("store.url"))
         if parsed.drivername == DRIVERS["sqlite"]:
             return cls._of_file(parsed)
         place = f"{parsed.host or 'localhost'}:{parsed.port or 5432}/{parsed.database or ''}"
@@ -61,11 +65,23 @@ class Location:
     def _of_file(cls, url: URL) -> "Location":
         if not url.database or url.database.startswith((":memory:", "file:")):
             raise StoreError(text("store.url"))
+        if url.host or url.port or url.username or not _are_options(url.query):
+            raise StoreError(text("store.url"))
         import sqlite3  # noqa: PLC0415 -- a megabyte that PostgreSQL has no use for
 
         if sqlite3.sqlite_version_info < LEAST_SQLITE:
             raise StoreError(text("store.sqlite_version", found=sqlite3.sqlite_version))
         return cls(url, url.database, Path(url.database))
+
+
+def _are_options(query: Mapping[str, str | tuple[str, ...]]) -> bool:
+    """Say whether a file's options are ours: the patience for another writer, in seconds."""
+    if query.keys() - {"timeout"}:
+        return False
+    try:
+        return 0 <= float(str(query.get("timeout", 0))) <= MOST_PATIENCE_SECONDS
+    except ValueError:
+        return False
 
 
 @define
