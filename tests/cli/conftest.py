@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from capacity_adapters.cli import run
+from capacity_adapters.cli.program import run
 
 PROGRAM = str(Path(sys.executable).with_name("capacity"))
 

@@ -1,5 +1,6 @@
 """The command as a process: exit codes, pipes, terminals, signals, imports."""
 
+import json
 import os
 import pty
 import re
@@ -182,3 +183,56 @@ def test_names_survive_a_pipe_in_any_locale(cli: Cli, folder: Path) -> None:
         assert plain.code == 0, plain
         assert r"\u8ba2\u5355.db" in plain.out
     assert "订单.db" in cli.process("sizes", "dbs", PYTHONUTF8="1").out
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("options", ["", "--json"])
+@pytest.mark.parametrize("target", ["sqlite:///dbs", "mysql://eve:pw@127.0.0.1:1/"])
+def test_a_closed_stream_is_as_good_as_the_null_device(
+    cli: Cli, closed: str, options: str, target: str
+) -> None:
+    ran = subprocess.run(  # noqa: S602 -- only a shell closes streams
+        f"'{PROGRAM}' sync {target} {options} {closed}",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cli.home,
+        timeout=60,
+    )
+    assert ran.returncode == (0 if target.startswith("sqlite") else 1)
+    assert "Traceback" not in ran.stderr
+    assert "INTERNAL_ERROR" not in ran.stdout
+    if options and closed in {"<&-", "2>&-"}:
+        json.loads(ran.stdout)  # what belongs on stderr has not moved to stdout
+
+
+WHEN_IMPORTED = """
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == {name!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+from capacity_adapters.cli import main
+sys.argv = ["capacity", "sync", "sqlite:///dbs"]
+sys.exit(main())
+"""
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    "name", ["capacity_adapters.cli.program", "click", "attrs", "sqlalchemy", "sqlite3"]
+)
+def test_ctrl_c_amid_an_import_ends_it_with_130(cli: Cli, name: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", WHEN_IMPORTED.format(name=name)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cli.home,
+        timeout=60,
+    )
+    assert ran.returncode == 130, ran
+    assert "Traceback" not in ran.stderr

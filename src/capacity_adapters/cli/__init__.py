@@ -1,103 +1,42 @@
-"""The `capacity` command. It speaks English to people and JSON to programs."""
+"""The `capacity` command. It speaks English to people and JSON to programs.
+
+Here is only what must be there before a Ctrl-C may come; the rest is imported under its guard.
+"""
 
 import gc
-import io
-import logging
 import os
 import sys
-from collections.abc import Sequence
-
-import click
-
-from capacity_adapters.cli.demo import demo
-from capacity_adapters.cli.instances import instance
-from capacity_adapters.cli.output import Report, asked_now, note, say
-from capacity_adapters.cli.serve import serve
-from capacity_adapters.cli.sizes import sizes
-from capacity_adapters.cli.store import store
-from capacity_adapters.cli.sync import sync
-from capacity_adapters.cli.tokens import token
-from capacity_core.answer import ERROR_CODES, failure
-from capacity_core.errors import CapacityError, InvalidInputError
-from capacity_core.messages import Language, Text, render, text
-
-log = logging.getLogger(__name__)
+from typing import NoReturn
 
 INTERRUPTED = 130
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="capacity-sync", prog_name="capacity")
-def capacity() -> None:
-    """Tell how large every database of every instance is."""
-
-
-for _command in (sync, sizes, instance, store, token, serve, demo):
-    capacity.add_command(_command)
 
 
 def main() -> int:
     """Be the program: run the command of this process, and return its exit code."""
     gc.disable()  # looking for garbage in what was just imported takes a quarter of a short command
-    code = run(sys.argv[1:])
+    try:
+        code = _guarded()
+    except KeyboardInterrupt:
+        return INTERRUPTED
     gc.freeze()  # nor need the process look for any while it ends
     return code
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run one command; returns the exit code: 0, 1 failed, 2 wrong usage, 130 interrupted."""
-    given = list(arguments)
-    json_wanted = "--json" in given
-    logging.basicConfig(level=logging.WARNING, format="log: %(message)s")
-    logging.getLogger("capacity_core.sync").setLevel(logging.ERROR)  # the report tells the rest
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a name must not fail for the locale's sake
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        report = _run(given, json_wanted=json_wanted)
-        if isinstance(report, Report):  # --help has said all it has to say
-            say(report, json_wanted=json_wanted)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
-        _discard_output()
-        return 0
-    except OSError as error:  # a full disk behind `>`
-        _discard_output()
-        note(f"error: cannot write the output: {error.strerror}")
-        return 1
-    return report.exit_code if isinstance(report, Report) else report
+def _guarded() -> int:
+    import signal  # noqa: PLC0415 -- under the guard
+
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not so under nohup
+    if ours:  # no exception: one amid an import may be wrapped, or swallowed
+        signal.signal(signal.SIGINT, _leave)
+    from capacity_adapters.cli.program import run  # noqa: PLC0415 -- likewise
+
+    if ours:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    code = run(sys.argv[1:])
+    if ours:  # all is said; the interpreter still has to clear up
+        signal.signal(signal.SIGINT, _leave)
+    return code
 
 
-def _discard_output() -> None:
-    # What is still buffered would fail again when the process ends.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _run(given: list[str], *, json_wanted: bool) -> Report | int:
-    """Run the command; every error becomes a report."""
-    try:
-        return capacity.main(given, prog_name="capacity", standalone_mode=False)  # type: ignore[no-any-return]  # what our commands return
-    except click.ClickException as error:
-        if not json_wanted:
-            error.show()
-            return error.exit_code
-        said = Text(error.format_message())
-        return Report(failure("VALIDATION_ERROR", said, asked_now()), (), error.exit_code)
-    except click.Abort:  # Ctrl-C, or the end of the input at a prompt
-        said = Text("Interrupted")
-        return Report(failure("INTERNAL_ERROR", said, asked_now()), ("interrupted",), INTERRUPTED)
-    except CapacityError as error:
-        return _refusal(error)
-    except BrokenPipeError:
-        raise
-    except Exception:  # the outermost seam: a bug is told in one line, and logged
-        document = failure("INTERNAL_ERROR", text("error.internal"), asked_now())
-        log.exception("internal error %s", document.error_id)
-        return Report(document, (f"error: {document.message} ({document.error_id})",), 1)
-
-
-def _refusal(error: CapacityError) -> Report:
-    codes = (code for kind, (_, code) in ERROR_CODES.items() if isinstance(error, kind))
-    extra = {"field": error.field} if isinstance(error, InvalidInputError) else None
-    document = failure(next(codes, "INTERNAL_ERROR"), error.message, asked_now(), extra)
-    return Report(document, (f"error: {render(error.message, Language.EN)}",), 1)
+def _leave(*_signal: object) -> NoReturn:
+    os._exit(INTERRUPTED)
