@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import click
 
-from capacity_adapters.cli import capacity
+from capacity_adapters.cli.program import capacity
 from capacity_adapters.memory import MemoryStore
 from capacity_adapters.settings import SETTINGS
 from capacity_core import CapacityApplication
