@@ -88,6 +88,7 @@ CATALOGUE: Mapping[str, Translation] = MappingProxyType(
             "请提供有效的访问令牌", "A valid bearer token is required"
         ),
         "error.forbidden": Translation("需要 {scope} 权限", "This needs the scope {scope}"),
+        "error.refused": Translation("请求被拒绝", "The request was refused"),
         "error.too_large": Translation("请求内容过大", "The request body is too large"),
         "error.malformed": Translation(
             "请求内容无法解析: {why}", "The request is malformed: {why}"

@@ -6,7 +6,7 @@ from litestar import Litestar
 
 from capacity_core import CapacityApplication
 from capacity_core.messages import Language
-from capacity_http.errors import error_handler_of
+from capacity_http.errors import error_handlers_of
 from capacity_http.openapi import schema_config
 from capacity_http.plugin import CapacityConfig, CapacityPlugin
 
@@ -20,7 +20,7 @@ def create_app(
     )
     return Litestar(
         plugins=[plugin],
-        exception_handlers={Exception: error_handler_of(plugin.facade)},
+        exception_handlers=error_handlers_of(plugin.facade),
         openapi_config=schema_config(version("capacity-sync")),
         logging_config=None,
     )

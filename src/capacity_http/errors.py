@@ -6,9 +6,10 @@ from http import HTTPStatus
 
 from litestar import Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.types import ExceptionHandlersMap
 
 from capacity_core.answer import Answer, Asked, ErrorEnvelope, error_answer, failure
-from capacity_core.errors import AuthenticationRequiredError
+from capacity_core.errors import AuthenticationRequiredError, CapacityError
 from capacity_core.messages import Text, text
 from capacity_http.asking import AnyRequest
 from capacity_http.dto import type_error
@@ -23,6 +24,14 @@ _REFUSALS: Mapping[int, tuple[str, Text, str | None]] = {
     405: ("INVALID_REQUEST", text("error.method"), None),
     413: ("VALIDATION_ERROR", text("error.too_large"), "body"),
 }
+# What a host's guard or limiter refuses, likewise.
+_FOREIGN_CODES: Mapping[int, str] = {401: "AUTHENTICATION_REQUIRED", 403: "PERMISSION_REQUIRED"}
+
+
+def error_handlers_of(facade: Facade) -> ExceptionHandlersMap:
+    """Handle what our routes raise; said one by one, since a host's more special ones would win."""
+    handler = error_handler_of(facade)
+    return dict.fromkeys([Exception, CapacityError, HTTPException, *_REFUSALS], handler)
 
 
 def error_handler_of(facade: Facade) -> Callable[[AnyRequest, Exception], Response[bytes]]:
@@ -45,6 +54,9 @@ def answer_to(error: Exception, asked: Asked) -> Answer:
         code, message, field = _REFUSALS[error.status_code]
         extra = {"field": field} if field else None
         return Answer(error.status_code, failure(code, message, asked, extra))
+    if isinstance(error, HTTPException) and error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+        code = _FOREIGN_CODES.get(error.status_code, "INVALID_REQUEST")
+        return Answer(error.status_code, failure(code, text("error.refused"), asked))
     return error_answer(error, asked)
 
 

@@ -25,29 +25,32 @@ from capacity_http.asking import Connection, asked_by
 
 Result = TypeVar("Result")
 
-READERS = 4  # reads and token checks are short; syncs never take their threads
+READERS = 4  # reads and token checks are short; nothing else takes their threads
+WRITERS = 2  # a store has one writer at a time, for whom others may have to wait
 HEADERS: Mapping[str, str] = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 @define
 class Facade:
-    """Runs blocking work on two own pools: `workers` threads for syncs, a few for the rest."""
+    """Runs blocking work on own pools: `workers` threads for syncs, a few for the rest."""
 
     application: CapacityApplication
     language: Language
     workers: int
     _syncs: ThreadPoolExecutor = field(init=False)
     _reads: ThreadPoolExecutor = field(init=False)
+    _writes: ThreadPoolExecutor = field(init=False)
 
     @asynccontextmanager
     async def lifespan(self, _app: Litestar) -> AsyncIterator[None]:
         """Open the pools; at the end let running work finish, so that its commit is not lost."""
         self._syncs = ThreadPoolExecutor(self.workers, thread_name_prefix="capacity-sync")
         self._reads = ThreadPoolExecutor(READERS, thread_name_prefix="capacity-read")
+        self._writes = ThreadPoolExecutor(WRITERS, thread_name_prefix="capacity-write")
         try:
             yield
         finally:
-            for pool in (self._syncs, self._reads):
+            for pool in (self._syncs, self._reads, self._writes):
                 pool.shutdown(wait=True, cancel_futures=True)
 
     def asked_by(self, connection: Connection) -> Asked:
@@ -61,6 +64,12 @@ class Facade:
     ) -> Response[bytes]:
         """Answer by short work with the store."""
         return await self._answer(self._reads, connection, work)
+
+    async def write(
+        self, connection: Connection, work: Callable[[Asked], Answer]
+    ) -> Response[bytes]:
+        """Answer by a change of the store."""
+        return await self._answer(self._writes, connection, work)
 
     async def sync(
         self, connection: Connection, work: Callable[[Asked], Answer]

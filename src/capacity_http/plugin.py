@@ -9,7 +9,7 @@ from litestar.plugins import InitPlugin
 from capacity_core import CapacityApplication
 from capacity_core.messages import Language
 from capacity_http.auth import guard_of
-from capacity_http.errors import error_handler_of
+from capacity_http.errors import error_handlers_of
 from capacity_http.facade import Facade
 from capacity_http.openapi import BEARER, SECURITY
 from capacity_http.routes import api_routes, health_routes
@@ -63,6 +63,6 @@ class CapacityPlugin(InitPlugin):
                 "facade": Provide(lambda: self.facade, sync_to_thread=False),
                 "paging": Provide(paging_of, sync_to_thread=False),
             },
-            exception_handlers={Exception: error_handler_of(self.facade)},
+            exception_handlers=error_handlers_of(self.facade),
             request_max_body_size=MAX_BODY_BYTES,
         )

@@ -136,6 +136,7 @@ class PageData(Generic[Item]):
 class DatabasesData(PageData[DatabaseView]):
     """`tls` is how the connections to the instance are protected."""
 
+    items: list[DatabaseView]  # said again: the schema knows no inherited parameter
     tls: str
 
 

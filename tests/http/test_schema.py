@@ -127,3 +127,11 @@ def test_whatever_is_asked_is_answered_as_the_schema_says(
         case.validate_response(answered, excluded_checks=BEYOND_THE_SCHEMA)
 
     answer()
+
+
+def test_the_schema_knows_what_is_in_a_list_of_databases(document: dict[str, Any]) -> None:
+    pages = [name for name in document["components"]["schemas"] if "DatabasesData" in name]
+    items = [
+        document["components"]["schemas"][name]["properties"].get("items", {}) for name in pages
+    ]
+    assert any("DatabaseView" in str(item) for item in items), items

@@ -123,3 +123,17 @@ def test_a_caller_who_leaves_does_not_undo_the_sync(play: Play, slow: SlowInstan
     last_sync = application.get_instance(instance_id).last_sync
     assert last_sync is not None
     assert last_sync.scenario is Scenario.COMPLETE
+
+
+def test_writes_that_wait_for_the_store_stall_no_read(service: Service) -> None:
+    instance_id = service.add()
+    with ThreadPoolExecutor(8) as pool, service.store.begin() as work:
+        work.instances.hold(instance_id)  # the store's one writer is busy
+        path, changes = f"/instances/{instance_id}", {"description": "new"}
+        writes = [
+            pool.submit(service.call, "PATCH", path, Scope.ADMIN, json=changes) for _ in range(8)
+        ]
+        assert service.call("GET", "/instances").status_code == 200
+        assert not any(write.done() for write in writes)
+        work.commit()
+        assert [write.result().status_code for write in writes] == [200] * 8

@@ -1,5 +1,6 @@
 """Commands on one instance."""
 
+from attrs import evolve
 from litestar import Response, post
 from litestar.di import NamedDependency
 
@@ -27,6 +28,7 @@ async def sync_capacity(
     """Measure every database of the instance now, and keep the sizes. No body is needed."""
 
     def work(asked: Asked) -> Answer:
-        return sync_answer(facade.application.sync(instance_id), asked)
+        result = facade.application.sync(instance_id)
+        return sync_answer(result, evolve(asked, now=facade.application.now()))
 
     return await facade.sync(request, work)

@@ -59,7 +59,7 @@ async def add_instance(request: AnyRequest, facade: NamedDependency[Facade]) -> 
         added = facade.application.add_instance(fields, password=password, from_afar=True)
         return _told("instance.created", added, asked, http_status=201)
 
-    return await facade.read(request, work)
+    return await facade.write(request, work)
 
 
 @get(
@@ -101,7 +101,7 @@ async def change_instance(
         )
         return _told("instance.changed", changed, asked)
 
-    return await facade.read(request, work)
+    return await facade.write(request, work)
 
 
 @delete(
@@ -121,7 +121,7 @@ async def remove_instance(
         gone = facade.application.remove_instance(instance_id)
         return _told("instance.removed", gone, asked)
 
-    return await facade.read(request, work)
+    return await facade.write(request, work)
 
 
 def _told(key: str, instance: Instance, asked: Asked, *, http_status: int = 200) -> Answer:
