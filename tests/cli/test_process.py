@@ -236,3 +236,26 @@ def test_ctrl_c_amid_an_import_ends_it_with_130(cli: Cli, name: str) -> None:
     )
     assert ran.returncode == 130, ran
     assert "Traceback" not in ran.stderr
+
+
+WHEN_CLOSING = """
+import logging
+from capacity_adapters.cli.program import run
+run(["store", "status"])
+try:
+    raise KeyboardInterrupt
+except KeyboardInterrupt:
+    logging.getLogger("sqlalchemy.pool").error("Exception closing", exc_info=True)
+"""
+
+
+def test_ctrl_c_is_no_news_for_the_log(cli: Cli) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", WHEN_CLOSING],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=cli.home,
+        timeout=60,
+    )
+    assert ran.stderr == ""

@@ -40,7 +40,9 @@ def run(arguments: Sequence[str]) -> int:
     given = list(arguments)
     json_wanted = "--json" in given
     _replace_closed_streams()
-    logging.basicConfig(level=logging.WARNING, format="log: %(message)s")
+    handler = logging.StreamHandler()
+    handler.addFilter(_is_no_interrupt)
+    logging.basicConfig(level=logging.WARNING, format="log: %(message)s", handlers=[handler])
     logging.getLogger("capacity_core.sync").setLevel(logging.ERROR)  # the report tells the rest
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name must not fail for the locale's sake
@@ -58,6 +60,11 @@ def run(arguments: Sequence[str]) -> int:
         note(f"error: cannot write the output: {error.strerror}")
         return 1
     return report.exit_code if isinstance(report, Report) else report
+
+
+def _is_no_interrupt(record: logging.LogRecord) -> bool:
+    # A Ctrl-C amid the closing of a connection is raised again, but SQLAlchemy logs it first.
+    return not (record.exc_info and record.exc_info[0] is KeyboardInterrupt)
 
 
 def _replace_closed_streams() -> None:
