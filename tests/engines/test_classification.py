@@ -5,6 +5,7 @@ import re
 import socket
 import ssl
 import struct
+from decimal import InvalidOperation
 
 import psycopg
 import pymysql
@@ -49,6 +50,13 @@ RECORDED = [
     ("SSL error: certificate verify failed", "tls"),
     ('server certificate for "a" does not match host name "b"', "tls"),
     ("server does not support SSL, but SSL was required", "tls"),
+    (
+        (
+            'authentication method requirement "!sspi,!password" failed:'
+            " server requested a cleartext password"
+        ),
+        "tls",
+    ),
     ("received invalid response to SSL negotiation: H", "protocol"),
     ("expected authentication request from server, but received H", "protocol"),
     ("Connection refused\n\tIs the server running on that host", "refused"),
@@ -94,6 +102,11 @@ def test_a_mysql_code_has_its_reason(code: int, reason: Reason) -> None:
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "x"), "protocol"),
         (struct.error(), "protocol"),
         (IndexError(), "protocol"),
+        (KeyError(), "protocol"),
+        (AttributeError(), "protocol"),
+        (TypeError(), "protocol"),
+        (ValueError(), "protocol"),
+        (InvalidOperation(), "protocol"),
         (pymysql.OperationalError(), "other"),
         (pymysql.OperationalError("text"), "other"),
     ],
@@ -151,6 +164,15 @@ def test_every_error_has_exactly_one_reason_and_a_hint(
     failure = classify(errors[0], ENGINES[engine])
     assert failure.reason in Reason
     assert failure.hint.key in CATALOGUE
+
+
+@pytest.mark.parametrize(
+    "error", [AttributeError, TypeError, KeyError, IndexError, InvalidOperation, struct.error]
+)
+def test_whatever_pymysql_stumbles_over_is_one_of_the_engines_errors(
+    error: type[Exception],
+) -> None:
+    assert issubclass(error, MY.errors)
 
 
 def test_a_hint_never_repeats_what_a_peer_said() -> None:

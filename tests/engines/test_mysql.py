@@ -254,6 +254,22 @@ def test_a_table_that_cannot_be_read_spoils_its_schema_alone(
     assert sizes(report) == true_sizes(mariadb, folders)
 
 
+def test_a_table_whose_size_nobody_tells_is_no_zero(
+    mariadb: Server, folders: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    with mariadb_admin(mariadb) as admin:
+        admin.execute("CREATE DATABASE commas")
+        admin.execute("CREATE TABLE commas.t (x INT NOT NULL) ENGINE=CSV")
+        admin.execute("INSERT INTO commas.t VALUES (1), (2), (3)")
+        try:
+            _, report = ask(server_instance(mariadb))
+        finally:
+            admin.execute("DROP DATABASE commas")
+    assert outcomes(report) == {"commas": "error"}
+    assert "commas" in caplog.text
+    assert sizes(report) == true_sizes(mariadb, folders)
+
+
 def test_a_folder_that_no_server_made_is_measured_like_any(
     mariadb: Server, folders: dict[str, Path]
 ) -> None:
@@ -319,6 +335,8 @@ def test_a_password_of_any_letters_logs_in(mariadb: Server, login: str) -> None:
     [
         ("5.5.5-10.11.19-MariaDB-0+deb12u1", Flavour(is_mariadb=True, version=(10, 11))),
         ("11.4.2-MariaDB", Flavour(is_mariadb=True, version=(11, 4))),
+        ("5.5.5-10.6.12-8-MariaDB-enterprise-log", Flavour(is_mariadb=True, version=(10, 6))),
+        ("5.5.5-10.6.12-mariadb", Flavour(is_mariadb=True, version=(10, 6))),
         ("12.0.2-MariaDB-ubu2404-log", Flavour(is_mariadb=True, version=(12, 0))),
         ("8.0.36", Flavour(is_mariadb=False, version=(8, 0))),
         ("9.1.0-commercial", Flavour(is_mariadb=False, version=(9, 1))),

@@ -56,12 +56,18 @@ LOGIN = 'odd "login"'
 PLANTED = (
     "CREATE SCHEMA planted",
     "CREATE FUNCTION planted.pg_database_size(oid) RETURNS text LANGUAGE sql AS $$SELECT 'x'$$",
-    "CREATE FUNCTION planted.has_database_privilege(oid, text) RETURNS boolean LANGUAGE sql"
-    " AS 'SELECT false'",
-    "CREATE FUNCTION planted.pg_has_role(name, text) RETURNS boolean LANGUAGE sql"
-    " AS 'SELECT false'",
-    "CREATE VIEW planted.pg_database AS SELECT oid, datname, datconnlimit"
-    " FROM pg_catalog.pg_database LIMIT 1",
+    (
+        "CREATE FUNCTION planted.has_database_privilege(oid, text) RETURNS boolean LANGUAGE sql"
+        " AS 'SELECT false'"
+    ),
+    (
+        "CREATE FUNCTION planted.pg_has_role(name, text) RETURNS boolean LANGUAGE sql"
+        " AS 'SELECT false'"
+    ),
+    (
+        "CREATE VIEW planted.pg_database AS SELECT oid, datname, datconnlimit"
+        " FROM pg_catalog.pg_database LIMIT 1"
+    ),
 )
 
 

@@ -69,6 +69,43 @@ def saying(words: bytes) -> Behave:
     return behave
 
 
+def asking_postgres(heard: list[bytes]) -> Behave:
+    """Have no TLS, and ask for the password as it is."""
+
+    def behave(peer: socket.socket, _done: threading.Event) -> None:
+        length, code = struct.unpack("!II", peer.recv(8))
+        if length == 8 and code == 80877103:  # SSLRequest
+            peer.sendall(b"N")
+            peer.recv(4096)
+        else:
+            peer.recv(length - 8)
+        peer.sendall(b"R" + struct.pack("!II", 8, 3))
+        heard.append(peer.recv(4096))
+
+    return behave
+
+
+def asking_mysql(plugin: bytes, heard: list[bytes]) -> Behave:
+    """Have no TLS, and switch to a plugin that sends the password as it is."""
+    able = 0x1 | 0x200 | 0x8000 | 0x80000
+    greeting = b"".join(
+        (
+            b"\x0a5.5.5-10.6.12-MariaDB\0" + bytes(4) + b"12345678\0",
+            struct.pack("<HBHH", able & 0xFFFF, 33, 2, able >> 16),
+            bytes([21]) + bytes(10) + b"123456789012\0mysql_native_password\0",
+        )
+    )
+
+    def behave(peer: socket.socket, _done: threading.Event) -> None:
+        peer.sendall(struct.pack("<I", len(greeting)) + greeting)
+        peer.recv(4096)
+        switch = b"\xfe" + plugin + b"\0" + b"\x01Password: "
+        peer.sendall(struct.pack("<I", len(switch) | 2 << 24) + switch)
+        heard.append(peer.recv(4096))
+
+    return behave
+
+
 @contextmanager
 def listening(behave: Behave) -> Iterator[int]:
     """Lend the port of a listener that treats every peer like that."""

@@ -75,6 +75,21 @@ def test_the_tls_mode_decides_what_a_peer_may_say(
         assert refusal(port_instance(db_type, port, tls=Tls(tls))) == reason
 
 
+@pytest.mark.parametrize("tls", ["prefer", "insecure"])
+@pytest.mark.parametrize("plugin", ["", "mysql_clear_password", "dialog"])
+def test_nobody_unknown_is_told_the_password_itself(plugin: str, tls: str) -> None:
+    heard: list[bytes] = []
+    asking = (
+        listeners.asking_mysql(plugin.encode(), heard)
+        if plugin
+        else listeners.asking_postgres(heard)
+    )
+    with listening(asking) as port:
+        instance = port_instance("mysql" if plugin else "postgresql", port, tls=Tls(tls))
+        assert refusal(instance, "hunter2") == "tls"
+    assert heard == [b""]
+
+
 @pytest.mark.parametrize("db_type", ["postgresql", "mysql"])
 @pytest.mark.parametrize("behave", [listeners.silent, listeners.drip_mysql, listeners.garbage])
 def test_a_hundred_bad_peers_leak_neither_thread_nor_descriptor(

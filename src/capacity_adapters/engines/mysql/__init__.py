@@ -1,5 +1,6 @@
 """MySQL 5.7 to 9 and MariaDB 10 to 12 through PyMySQL: what we ask, and how we read it."""
 
+import logging
 import struct
 import time
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ from capacity_core.model import (
     sql_cure,
 )
 
+log = logging.getLogger(__name__)
+
 FILES: Final = "my.innodb_files"
 TABLES: Final = "my.tables"
 SYSTEM_SCHEMAS: Final = frozenset({"information_schema", "performance_schema", "mysql", "sys"})
@@ -46,6 +49,18 @@ NOT_STORED: Final = (
     "S3",
     "SPIDER",
 )
+# The server tells no size of them, though their files hold bytes.
+UNTOLD: Final = ("CSV",)
+# What PyMySQL stumbles over when a peer sends nonsense.
+NONSENSE: Final = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 # The server encodes: file names spell most letters in codes of its own.
 ENCODED_SCHEMAS: Final = (
     "SELECT schema_name, CAST(CONVERT(schema_name USING filename) AS BINARY)"
@@ -55,7 +70,8 @@ SCHEMAS: Final = "SELECT schema_name, CAST(schema_name AS BINARY) FROM informati
 # Without BINARY the server takes `Shop` and `shop` for one.
 TABLE_SIZES: Final = (
     "SELECT CAST(table_schema AS BINARY),"
-    " SUM(COALESCE(data_length, 0) + COALESCE(index_length, 0)), SUM(data_length IS NULL)"
+    " SUM(COALESCE(data_length, 0) + COALESCE(index_length, 0)),"
+    " SUM(data_length IS NULL OR engine IN ({}))"
     " FROM information_schema.tables WHERE table_type NOT LIKE '%VIEW'"
     " AND COALESCE(engine, '') NOT IN ({}) GROUP BY 1"
 )
@@ -128,11 +144,12 @@ class _Mysql:
         return *self._table_sizes(*NOT_STORED), TABLES
 
     def _table_sizes(self, *without: str) -> tuple[dict[str, int], set[str]]:
-        engines = ", ".join(f"'{engine}'" for engine in without)
-        rows = [
-            (name.decode(), size, bad) for name, size, bad in self._ask(TABLE_SIZES.format(engines))
-        ]
-        return {name: int(size) for name, size, _ in rows}, {name for name, _, bad in rows if bad}
+        asked = self._ask(TABLE_SIZES.format(_listed(UNTOLD), _listed(without)))
+        rows = [(name.decode(), size, bad) for name, size, bad in asked]
+        damaged = {name for name, _, bad in rows if bad}
+        if damaged:
+            log.warning("a table in each of %s tells no size", ascii(sorted(damaged)))
+        return {name: int(size) for name, size, _ in rows}, damaged
 
     def _file_sizes(self) -> dict[bytes, int] | None:
         """Sum the files by schema, as the view spells it; the view is dear, so read it once."""
@@ -160,6 +177,10 @@ class _Mysql:
         self.connection.close()
 
 
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(f"'{word}'" for word in words)
+
+
 def _key(name: str, encoded: bytes) -> bytes:
     if name.startswith(FOREIGN_FOLDER):
         return name.removeprefix(FOREIGN_FOLDER).encode()
@@ -176,8 +197,6 @@ def open_mysql(target: Target, guard: Guard) -> _Mysql:
     try:
         guard.watch(sock.fileno())
         connection.connect(sock)
-    except (AttributeError, TypeError) as error:  # PyMySQL stumbles like this over a foreign peer
-        raise CollectFailed(Reason.PROTOCOL) from error
     finally:
         if not connection.open:
             sock.close()
@@ -204,6 +223,8 @@ def _greeted(connection: Connection, guard: Guard) -> _Mysql:
 def failure_of(error: BaseException) -> Failure | None:
     if isinstance(error, RuntimeError) and "'cryptography' package" in str(error):
         return Failure.of(Reason.DRIVER_MISSING, package="pymysql[rsa]")
+    if isinstance(error, NONSENSE) and not isinstance(error, OSError):
+        return Failure.of(Reason.PROTOCOL)
     if not isinstance(error, pymysql.Error):
         return None
     if "Packet sequence number wrong" in str(error):
@@ -217,15 +238,7 @@ def _code(error: pymysql.Error) -> int:
     return code if isinstance(code, int) else 0
 
 
-ERRORS: Final = (
-    pymysql.Error,
-    OSError,
-    ValueError,
-    struct.error,
-    LookupError,
-    AssertionError,
-    RuntimeError,
-)
+ERRORS: Final = (pymysql.Error, OSError, RuntimeError, *NONSENSE)
 ENGINE: Final = Engine(open=open_mysql, errors=ERRORS, failure_of=failure_of)
 
 

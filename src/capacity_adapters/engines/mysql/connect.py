@@ -4,7 +4,7 @@ import re
 import ssl
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, NoReturn
 
 import pymysql
 from attrs import frozen
@@ -18,7 +18,23 @@ LOCK_SECONDS: Final = 2  # how long to wait for one table that somebody is alter
 FILE_VIEWS: Final = ("innodb_sys_tablespaces", "innodb_tablespaces")
 VERIFYING: Final = frozenset({TlsMode.VERIFY_FULL, TlsMode.VERIFY_CA})
 
+# Enterprise puts a number of its own between the version and the name.
+_MARIADB: Final = re.compile(r"(\d+)\.(\d+)\.\d+(?:-\d+)?-MariaDB", re.IGNORECASE)
+
 Connection = pymysql.Connection
+
+
+class _RefuseClearText:
+    """A peer that asks for the password itself gets it only if we know who it is."""
+
+    def __init__(self, connection: object) -> None:
+        pass
+
+    def authenticate(self, _packet: object) -> NoReturn:
+        raise CollectFailed(Reason.TLS)
+
+
+CLEAR_TEXT: Final = ("mysql_clear_password", "dialog")
 
 
 @frozen
@@ -52,7 +68,7 @@ class Flavour:
 
 def flavour_of(version: str) -> Flavour | None:
     """Read a server's version; old clients are told `5.5.5-` before MariaDB's own."""
-    found = re.search(r"(\d+)\.(\d+)\.\d+-MariaDB", version) or re.match(r"(\d+)\.(\d+)", version)
+    found = _MARIADB.search(version) or re.match(r"(\d+)\.(\d+)", version)
     if found is None:
         return None
     return Flavour("mariadb" in version.lower(), (int(found[1]), int(found[2])))
@@ -75,6 +91,9 @@ def prepare(target: Target) -> Connection:
         ssl=_context(tls) if encrypted else None,
         ssl_disabled=not encrypted,
         program_name="capacity-sync",
+        auth_plugin_map={}
+        if tls.mode in VERIFYING
+        else dict.fromkeys(CLEAR_TEXT, _RefuseClearText),
     )
     connection.user = target.instance.username.encode()  # an empty one is not to become ours
     if tls.mode is TlsMode.PREFER:

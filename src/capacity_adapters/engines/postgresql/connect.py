@@ -29,6 +29,7 @@ from capacity_core.model import (
 )
 
 CANCEL_SECONDS: Final = 0.25
+SEARCH_PATH: Final = "search_path=pg_catalog"
 
 # Everything that libpq would otherwise read from the environment or the home directory.
 NOWHERE: Final = "/dev/null/none"
@@ -47,7 +48,6 @@ FIXED: Final = {
         "max_protocol_version": "3.0",
         "min_protocol_version": "3.0",
         "passfile": NOWHERE,
-        "require_auth": "!sspi",  # any: no word means that
         "requirepeer": "",
         "ssl_max_protocol_version": "",
         "ssl_min_protocol_version": "TLSv1.2",
@@ -121,7 +121,8 @@ class Link:
 def log_in(target: Target, guard: Guard, address: IPAddress, by: float) -> Link:
     """Connect to that very address. A pooler may refuse the settings; it gets none then."""
     limit = _milliseconds(guard.end_by)
-    options = f"-c default_transaction_read_only=on -c statement_timeout={limit} -c search_path=pg_catalog"
+    settings = ("default_transaction_read_only=on", f"statement_timeout={limit}", SEARCH_PATH)
+    options = " ".join(f"-c {setting}" for setting in settings)
     try:
         pgconn, pooled = _start(_conninfo(target, address, options), by), False
     except psycopg.OperationalError as error:
@@ -190,7 +191,15 @@ def _conninfo(target: Target, address: IPAddress, options: str) -> str:
         options=options,
         sslmode="disable" if tls.mode is TlsMode.INSECURE else str(tls.mode),
         sslrootcert=authorities if tls.mode in VERIFYING else NOWHERE,
+        **_methods(tls.mode),
     )
+
+
+def _methods(mode: TlsMode) -> dict[str, str]:
+    """Tell which ways to log in will do: the password itself only to whom we know."""
+    if "require_auth" not in _KNOWN:
+        return {}
+    return {"require_auth": "!sspi" if mode in VERIFYING else "!sspi,!password"}
 
 
 def _milliseconds(by: float) -> int:

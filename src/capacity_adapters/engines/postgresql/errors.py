@@ -44,6 +44,7 @@ PHRASES: Mapping[str, Reason] = MappingProxyType(
         "server does not support SSL": Reason.TLS,
         "root certificate": Reason.TLS,
         "client certificate": Reason.TLS,
+        "server requested a cleartext password": Reason.TLS,
         "SSL error": Reason.TLS,
         "response to SSL negotiation": Reason.PROTOCOL,
         "expected authentication request": Reason.PROTOCOL,
