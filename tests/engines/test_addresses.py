@@ -50,6 +50,17 @@ def failure_of(host: str, resolve: Resolve, by: float) -> Reason:
         "::ffff:169.254.169.254",
         "::ffff:0.0.0.0",
         "::ffff:224.0.0.1",
+        "0.1.2.3",
+        "100.100.100.200",
+        "192.0.0.192",
+        "168.63.129.16",
+        "fd20:ce::254",
+        "64:ff9b::169.254.169.254",
+        "64:ff9b::100.100.100.200",
+        "2002:a9fe:a9fe::1",
+        "::169.254.169.254",
+        "::ffff:0:169.254.169.254",
+        "::2",
     ],
 )
 def test_some_addresses_are_never_allowed(address: str) -> None:
@@ -58,7 +69,10 @@ def test_some_addresses_are_never_allowed(address: str) -> None:
     assert not is_allowed(ip_address(address), everything)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "10.1.2.3", "8.8.8.8", "fd00::1"])
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1", "::1", "10.1.2.3", "8.8.8.8", "fd00::1", "64:ff9b::8.8.8.8", "2002:808:808::1"],
+)
 def test_any_other_address_is_allowed_without_a_list(address: str) -> None:
     assert is_allowed(ip_address(address), ())
 

@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from ipaddress import (
     IPv4Address,
@@ -13,6 +13,7 @@ from ipaddress import (
     ip_address,
     ip_network,
 )
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from capacity_core.model import CollectFailed, Reason
@@ -27,8 +28,31 @@ Connected = TypeVar("Connected")
 MAX_LOOKUPS: Final = 16
 _LOOKUPS = threading.BoundedSemaphore(MAX_LOOKUPS)
 
-# Clouds hand out credentials here, to whoever asks from inside.
-_METADATA: Networks = (ip_network("169.254.169.254/32"), ip_network("fd00:ec2::254/128"))
+_NEVER: Networks = tuple(
+    map(
+        ip_network,
+        (
+            "0.0.0.0/8",  # this host, by another name
+            # Clouds hand out credentials here, to whoever asks from inside.
+            "169.254.169.254/32",
+            "100.100.100.200/32",  # Alibaba
+            "192.0.0.192/32",  # Oracle
+            "168.63.129.16/32",  # Azure
+            "fd00:ec2::254/128",  # AWS
+            "fd20:ce::254/128",  # Google
+        ),
+    )
+)
+# Networks of IPv6 whose addresses hold one of IPv4, and how many bits follow it.
+_EMBEDDING: Mapping[IPv6Network, int] = MappingProxyType(
+    {
+        IPv6Network("::ffff:0:0:0/96"): 0,  # translated
+        IPv6Network("::/96"): 0,  # compatible
+        IPv6Network("64:ff9b::/96"): 0,  # NAT64
+        IPv6Network("2002::/16"): 80,  # 6to4
+    }
+)
+_LOOPBACK: Final = IPv6Address("::1")
 _TRY_NEXT = frozenset({Reason.REFUSED, Reason.UNREACHABLE, Reason.TIMEOUT})
 
 
@@ -57,11 +81,22 @@ def is_allowed(address: IPAddress, networks: Networks) -> bool:
     """Say whether we may connect there; an empty `networks` allows what is never refused."""
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     real = mapped or address
-    if real.is_link_local or real.is_multicast or real.is_unspecified:
-        return False
-    if any(real in network for network in _METADATA):
+    if any(map(_is_never_allowed, (real, *_embedded(real)))):
         return False
     return not networks or any(real in network for network in networks)
+
+
+def _is_never_allowed(address: IPAddress) -> bool:
+    special = address.is_link_local or address.is_multicast or address.is_unspecified
+    return special or any(address in network for network in _NEVER)
+
+
+def _embedded(address: IPAddress) -> Iterator[IPv4Address]:
+    if isinstance(address, IPv4Address) or address == _LOOPBACK:
+        return
+    for network, behind in _EMBEDDING.items():
+        if address in network:
+            yield IPv4Address(int(address) >> behind & 0xFFFF_FFFF)
 
 
 def _look_up(host: str, by: float, resolve: Resolve) -> list[IPAddress]:

@@ -130,8 +130,8 @@ class EngineCoordinator:
 
 
 def _redacted(error: Exception, password: Secret | None) -> str:
-    """Tell an error in one line without the password, which a peer may have sent back."""
-    said = f"{type(error).__name__}: {error}"
-    if password is not None and password.reveal():
-        said = said.replace(password.reveal(), "***")
-    return ascii(said[:_LOGGED_CHARACTERS])
+    """Tell an error in one line, or its kind alone if it has the password, sent back by a peer."""
+    kind, said = type(error).__name__, str(error)
+    if password is not None and password.reveal() and password.reveal() in said:
+        return kind  # stars in its place would say what it was, if it is short
+    return ascii(f"{kind}: {said}"[:_LOGGED_CHARACTERS])
