@@ -132,6 +132,29 @@ def test_the_cure_for_a_denied_database_works_as_it_stands(server: Server) -> No
     assert DENIED in sizes(after)
 
 
+def test_the_cure_for_a_login_that_inherits_nothing_works_too(server: Server) -> None:
+    instance = server_instance(server, username=LOGIN)
+    execute(server, "ALTER ROLE {} NOINHERIT", LOGIN)
+    _, before = ask(instance, "secret")
+    with postgres_admin(server) as admin:
+        admin.execute(cures(before)[DENIED].encode())
+    _, after = ask(instance, "secret")
+    execute(server, "REVOKE pg_read_all_stats FROM {}", LOGIN)
+    execute(server, "ALTER ROLE {} INHERIT", LOGIN)
+    assert outcomes(after) == {INVALID: "invalid"}
+
+
+def test_names_are_read_as_stored_whatever_the_login_database(server: Server) -> None:
+    execute(
+        server, "CREATE DATABASE {} ENCODING LATIN1 LOCALE 'C' TEMPLATE template0", "old fashioned"
+    )
+    try:
+        _, report = ask(server_instance(server, database_name="old fashioned"))
+    finally:
+        execute(server, "DROP DATABASE {}", "old fashioned")
+    assert set(ODD_NAMES) <= sizes(report).keys()
+
+
 def test_a_database_that_takes_no_connections_is_measured(server: Server) -> None:
     _, report = ask(server_instance(server))
     assert sizes(report)[CLOSED] == true_sizes(server)[CLOSED]
@@ -202,7 +225,7 @@ def test_our_session_is_named_bounded_and_reads_only(server: Server) -> None:
     with connected(coordinator_of(server_instance(server))) as coordinator:
         link = coordinator._conversation.main  # type: ignore[attr-defined]  # a look inside
         assert link.ask("SHOW default_transaction_read_only") == [("on",)]
-        assert link.ask("SHOW client_encoding") == [("UTF8",)]
+        assert link.ask("SHOW client_encoding") == [("SQL_ASCII",)]
         ((limit,),) = link.ask(
             "SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'"
         )

@@ -54,6 +54,9 @@ SYSTEM_DATABASES: Final = frozenset(
 
 # Every name with its schema: a search_path that we did not set may lead to somebody's functions.
 DATABASES: Final = "SELECT oid, datname, datconnlimit FROM pg_catalog.pg_database"
+INHERITS: Final = """
+SELECT rolinherit FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) current_user
+"""
 # By oid, for a name may be dropped meanwhile and fail the statement. A privilege of NULL, or a size
 # of NULL in spite of it, is a database that is gone.
 SIZES: Final = """
@@ -92,14 +95,15 @@ class _Postgres:
     def measure(self, names: AbstractSet[str]) -> CapacityReport:
         known = {name: self._known[name] for name in sorted(names & self._known.keys())}
         rows = self._rows([each.oid for each in known.values() if not each.invalid])
-        fates = [self._fate(name, self._known.get(name), rows) for name in sorted(names)]
+        cure = self._cure() if Outcome.DENIED in rows.values() else None
+        fates = [self._fate(name, self._known.get(name), rows, cure) for name in sorted(names)]
         return CapacityReport(
             tuple(fate for fate in fates if isinstance(fate, DatabaseSize)),
             tuple(fate for fate in fates if isinstance(fate, Unmeasured)),
         )
 
     def _fate(
-        self, name: str, known: _Known | None, rows: Mapping[int, Answer]
+        self, name: str, known: _Known | None, rows: Mapping[int, Answer], cure: Text | None
     ) -> DatabaseSize | Unmeasured:
         if known is None:
             return Unmeasured.of(name, Outcome.VANISHED)
@@ -109,10 +113,16 @@ class _Postgres:
         answer = rows.get(known.oid, unread)
         if isinstance(answer, int):
             return DatabaseSize(name, answer, METHOD)
-        return Unmeasured.of(name, answer, self._cure() if answer is Outcome.DENIED else None)
+        return Unmeasured.of(name, answer, cure if answer is Outcome.DENIED else None)
 
     def _cure(self) -> Text:
-        return sql_cure(f"GRANT pg_read_all_stats TO {quoted(self.target.instance.username)}")
+        login = quoted(self.target.instance.username)
+        grant = f"GRANT pg_read_all_stats TO {login}"
+        try:
+            inherits = self.main.ask(INHERITS) != [(False,)]
+        except psycopg.Error:  # the sizes that we have are worth more
+            inherits = True
+        return sql_cure(grant if inherits else f"ALTER ROLE {login} INHERIT; {grant}")
 
     def _rows(self, oids: Sequence[int]) -> dict[int, Answer]:
         """Size these, over one connection or several. Raises if nothing at all was learned."""

@@ -39,7 +39,7 @@ FIXED: Final = {
     for keyword, value in {
         "application_name": "capacity-sync",
         "channel_binding": "prefer",
-        "client_encoding": "UTF8",
+        "client_encoding": "SQL_ASCII",  # as stored: no encoding of a database fits all names
         "gssdelegation": "0",
         "gssencmode": "disable",
         "gsslib": "",
@@ -68,8 +68,8 @@ VERIFYING: Final = frozenset({TlsMode.VERIFY_FULL, TlsMode.VERIFY_CA})
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
-class _NameLoader(Loader):
-    """Names may hold bytes that are no UTF-8; they show as escapes, so they can be stored."""
+class _TextLoader(Loader):
+    """Texts may hold bytes that are no UTF-8; they show as escapes, so they can be stored."""
 
     def load(self, data: Buffer) -> str:
         return bytes(data).decode("utf-8", "backslashreplace")
@@ -87,7 +87,8 @@ class Link:
     def ask(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         try:
             with self.connection.cursor() as cursor:
-                cursor.adapters.register_loader("name", _NameLoader)
+                for kind in ("name", "text"):
+                    cursor.adapters.register_loader(kind, _TextLoader)
                 if not self.pooled:
                     return cursor.execute(query, values).fetchall()
                 # A setting of the session would stay behind in the pooler's connection.
