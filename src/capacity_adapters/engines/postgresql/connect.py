@@ -87,8 +87,6 @@ class Link:
     def ask(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         try:
             with self.connection.cursor() as cursor:
-                for kind in ("name", "text"):
-                    cursor.adapters.register_loader(kind, _TextLoader)
                 if not self.pooled:
                     return cursor.execute(query, values).fetchall()
                 # A setting of the session would stay behind in the pooler's connection.
@@ -135,6 +133,8 @@ def log_in(target: Target, guard: Guard, address: IPAddress, by: float) -> Link:
         pgconn, pooled = _start(_conninfo(target, address, ""), by), True
     guard.watch(pgconn.socket)
     connection: Connection = psycopg.Connection(pgconn)
+    for kind in ("name", "text"):
+        connection.adapters.register_loader(kind, _TextLoader)
     connection.autocommit = True
     connection.prepare_threshold = None
     cancel = pgconn.cancel_conn() if psycopg.capabilities.has_cancel_safe() else None
