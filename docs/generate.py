@@ -164,7 +164,8 @@ def _nobody(*_: object, **__: object) -> NoReturn:
 def _commands(
     command: click.Command, name: str, parent: click.Context | None = None
 ) -> Iterator[str]:
-    with click.Context(command, parent, info_name=name, terminal_width=80) as context:
+    settings = command.context_settings
+    with click.Context(command, parent, name, terminal_width=80, **settings) as context:
         if isinstance(command, click.Group):
             for child in sorted(command.commands):
                 yield from _commands(command.commands[child], child, context)

@@ -80,7 +80,7 @@ def _rule_against(database: SeenDatabase, filters: FilterRules) -> str | None:
 def _can_be_kept(name: str) -> bool:
     """No store holds NUL or half a surrogate pair, nor an index a name of any length."""
     try:
-        return 0 < len(name.encode()) <= MAX_NAME_BYTES and "\0" not in name
+        return len(name.encode()) <= MAX_NAME_BYTES and "\0" not in name
     except UnicodeEncodeError:
         return False
 

@@ -222,9 +222,7 @@ sys.exit(main())
 
 
 @pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize(
-    "name", ["capacity_adapters.cli.program", "click", "attrs", "sqlalchemy", "sqlite3"]
-)
+@pytest.mark.parametrize("name", ["capacity_adapters.cli.program", "click", "attrs", "sqlalchemy"])
 def test_ctrl_c_amid_an_import_ends_it_with_130(cli: Cli, name: str) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", WHEN_IMPORTED.format(name=name)],

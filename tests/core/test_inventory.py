@@ -54,7 +54,7 @@ def test_a_filtered_database_is_deactivated_even_if_not_all_are_seen() -> None:
     assert change.unseen == frozenset()
 
 
-@pytest.mark.parametrize("name", ["", "a\0b", "\ud800", "x" * 1025])
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "x" * 1025])
 def test_a_name_that_no_store_can_keep_does_not_cost_the_others(name: str) -> None:
     change = reconcile({}, seen("fine", name), FilterRules())
     assert change.active_names == ["fine"]

@@ -42,8 +42,8 @@ def run(arguments: Sequence[str]) -> int:
     _replace_closed_streams()
     handler = logging.StreamHandler()
     handler.addFilter(_is_no_interrupt)
+    handler.addFilter(_is_in_no_report)
     logging.basicConfig(level=logging.WARNING, format="log: %(message)s", handlers=[handler])
-    logging.getLogger("capacity_core.sync").setLevel(logging.ERROR)  # the report tells the rest
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name must not fail for the locale's sake
             stream.reconfigure(errors="backslashreplace")
@@ -60,6 +60,11 @@ def run(arguments: Sequence[str]) -> int:
         note(f"error: cannot write the output: {error.strerror}")
         return 1
     return report.exit_code if isinstance(report, Report) else report
+
+
+def _is_in_no_report(record: logging.LogRecord) -> bool:
+    """What a sync warns of is in its report, too."""
+    return record.name != "capacity_core.sync" or record.levelno > logging.WARNING
 
 
 def _is_no_interrupt(record: logging.LogRecord) -> bool:

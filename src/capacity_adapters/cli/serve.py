@@ -19,8 +19,6 @@ from capacity_core.errors import CapacityError
 from capacity_core.messages import Text
 
 SERVER = "capacity_http.serve"
-# What other commands leave to their report is logged again; migrations say little of use.
-LEVELS = {"capacity_core.sync": logging.NOTSET, "alembic": logging.WARNING}
 
 
 @click.command("serve")
@@ -96,8 +94,7 @@ def configure_logging() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for name, level in LEVELS.items():
-        logging.getLogger(name).setLevel(level)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # its migrations say little of use
 
 
 def _rename_component(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
