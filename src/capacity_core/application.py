@@ -100,10 +100,9 @@ class CapacityApplication:
                     aggregation_required=self.aggregation_required,
                 )
                 result = service.sync_instance_capacity(instance_id)
-                now = work.instances.hold(instance_id)
-                _refuse_if_moved(result.instance, now)
                 if password is not None and result.scenario not in NOT_CONNECTED:
                     work.credentials.seal(instance_id, password)
+                    now = work.instances.hold(instance_id)  # it may have been edited meanwhile
                     work.instances.save(evolve(now, password_ref=SEALED))
                 work.commit()
                 committed = True
@@ -305,13 +304,6 @@ class CapacityApplication:
         if not known.scope.covers(needed):
             raise PermissionRequiredError(text("error.forbidden", scope=needed))
         return known
-
-
-def _refuse_if_moved(asked: Instance, now: Instance) -> None:
-    """What one server answered is not kept as another's, and its password not sealed for it."""
-    for name in ("db_type", "address", "username", "database_name"):
-        if getattr(asked, name) != getattr(now, name):
-            raise ConflictError(text("error.instance_moved", name=now.name))
 
 
 def _the_same(kept: Instance, draft: Instance) -> Instance:

@@ -62,7 +62,12 @@ class CapacityRepository(Protocol):
         """Every name ever seen on the instance, and whether it is active."""
         ...
 
-    def save_last_sync(self, instance_id: int, attempt: LastSync) -> None: ...
+    def save_last_sync(self, instance_id: int, attempt: LastSync) -> Instance:
+        """Keep the attempt; returns the instance as it is now, and nobody else changes it.
+
+        Raises NotFoundError if it was removed meanwhile.
+        """
+        ...
 
     def save_inventory(self, instance_id: int, change: InventoryChange, moment: Moment) -> None:
         """Create, refresh, reactivate and deactivate what the change says."""

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from attrs import evolve, field, frozen
 
 from capacity_core.decisions import DECISIONS, Decision, Keep
-from capacity_core.errors import EngineNotSupportedError
+from capacity_core.errors import ConflictError, EngineNotSupportedError
 from capacity_core.inventory import InventoryChange, account_for, reconcile
 from capacity_core.messages import text
 from capacity_core.model import (
@@ -67,7 +67,8 @@ class InstanceCapacitySyncActionsService:
         """Ask the instance for its databases and their sizes, and keep what the table says.
 
         Nothing of the store is held while the instance is asked. Raises NotFoundError if the
-        instance is missing or was removed; failures of the target are results, not exceptions.
+        instance is missing or was removed, ConflictError if it was moved meanwhile; failures of
+        the target are results, not exceptions.
         """
         instance = self.repository.get_instance(instance_id)
         known = self.repository.known_databases(instance_id)
@@ -177,8 +178,16 @@ _Keeper = Callable[[InstanceCapacitySyncActionsService, _Result], _Result]
 def _keep_attempt(service: InstanceCapacitySyncActionsService, result: _Result) -> _Result:
     reason = result.failure.reason if result.failure else None
     attempt = LastSync(result.moment.at, result.scenario, reason)
-    service.repository.save_last_sync(result.instance.id, attempt)
+    now = service.repository.save_last_sync(result.instance.id, attempt)
+    _refuse_if_moved(result.instance, now)
     return result
+
+
+def _refuse_if_moved(asked: Instance, now: Instance) -> None:
+    """What one server answered is not kept as another's, nor its password sealed for it."""
+    for name in ("db_type", "address", "username", "database_name"):
+        if getattr(asked, name) != getattr(now, name):
+            raise ConflictError(text("error.instance_moved", name=now.name))
 
 
 def _keep_inventory(service: InstanceCapacitySyncActionsService, result: _Result) -> _Result:

@@ -13,6 +13,7 @@ from tests.stores import (
     execute,
     new_database,
     on_day,
+    report_of,
     rows,
     stage,
     sync,
@@ -128,6 +129,6 @@ def test_a_full_disk_undoes_the_whole_transaction(sqlite_template: Path, tmp_pat
 
 def test_a_row_needs_its_instance(real_store: Store) -> None:
     with pytest.raises(StoreError), real_store.begin() as work:
-        stage(work, 999, {"a": 1}, on_day(0))
+        work.repository.save_database_stats(999, report_of({"a": 1}), on_day(0))
     with pytest.raises(StoreError), real_store.begin() as work:
         work.credentials.seal(999, Secret("x"))

@@ -32,10 +32,11 @@ class MemoryRepository:
         known = self._work.read().databases.get(instance_id, {})
         return {name: database.is_active for name, database in known.items()}
 
-    def save_last_sync(self, instance_id: int, attempt: LastSync) -> None:
+    def save_last_sync(self, instance_id: int, attempt: LastSync) -> Instance:
         state = self._work.write()
-        instance = state.instances[instance_id]
-        state.instances[instance_id] = evolve(instance, last_sync=attempt)
+        kept = evolve(living(state, instance_id), last_sync=attempt)
+        state.instances[instance_id] = kept
+        return kept
 
     def save_inventory(self, instance_id: int, change: InventoryChange, moment: Moment) -> None:
         refuse_unstorable(database.name for database in change.active)

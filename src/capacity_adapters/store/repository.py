@@ -3,25 +3,32 @@
 from collections.abc import Collection, Mapping
 
 from attrs import frozen
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, select, update
 
 from capacity_adapters.names import refuse_unstorable
 from capacity_adapters.store.instances import instance_of, living_instance
 from capacity_adapters.store.statements import as_doc, portable, sought, statement_for
-from capacity_adapters.store.tables import instance_databases
+from capacity_adapters.store.tables import instance_databases, instances
 from capacity_adapters.store.work import Work
+from capacity_core.errors import NotFoundError
 from capacity_core.inventory import InventoryChange
+from capacity_core.messages import text
 from capacity_core.model import CapacityReport, Instance, LastSync, Moment, Outcome
 
 _KNOWN = select(instance_databases.c.database_name, instance_databases.c.is_active).where(
     instance_databases.c.instance_id == bindparam("instance_id")
 )
 
-_LAST_SYNC = portable("""
-UPDATE instances SET last_sync_at = :at, last_sync_scenario = :scenario,
-    last_sync_reason = :reason
-WHERE id = :instance_id
-""")
+_LAST_SYNC = (
+    update(instances)
+    .where(instances.c.id == bindparam("instance_id"), instances.c.deleted_at.is_(None))
+    .values(
+        last_sync_at=bindparam("at"),
+        last_sync_scenario=bindparam("scenario"),
+        last_sync_reason=bindparam("reason"),
+    )
+    .returning(*instances.c)
+)
 
 # Rows that say already what they should are not written again.
 _SEEN = portable("""
@@ -113,15 +120,18 @@ class StoreRepository:
             known = connection.execute(_KNOWN, {"instance_id": sought(instance_id)})
             return dict(known.all())
 
-    def save_last_sync(self, instance_id: int, attempt: LastSync) -> None:
+    def save_last_sync(self, instance_id: int, attempt: LastSync) -> Instance:
         values = {
-            "instance_id": instance_id,
+            "instance_id": sought(instance_id),
             "at": attempt.at,
             "scenario": attempt.scenario,
             "reason": attempt.reason,
         }
         with self._work.write() as connection:
-            connection.execute(statement_for(_LAST_SYNC, connection), values)
+            row = connection.execute(_LAST_SYNC, values).one_or_none()
+        if row is None:
+            raise NotFoundError(text("error.instance_missing"))
+        return instance_of(row)
 
     def save_inventory(self, instance_id: int, change: InventoryChange, moment: Moment) -> None:
         refuse_unstorable(database.name for database in change.active)

@@ -39,8 +39,6 @@ _TYPES: Final[Mapping[str, TypeEngine[Any]]] = {
     "owner": Text(),
     "fencing": BigInteger(),
     "seconds": Double(),
-    "scenario": Text(),
-    "reason": Text(),
 }
 
 

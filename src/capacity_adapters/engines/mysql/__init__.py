@@ -112,6 +112,8 @@ class _Mysql:
         there = names & self._keys.keys()
         if any(not sizes.get(name) for name in there):
             there &= self._schemas().keys()  # is it empty, or gone?
+        if there & damaged:
+            log.warning("a table in each of %s tells no size", ascii(sorted(there & damaged)))
 
         def fate(name: str) -> DatabaseSize | Unmeasured:
             if name not in there:
@@ -147,8 +149,6 @@ class _Mysql:
         asked = self._ask(TABLE_SIZES.format(_listed(UNTOLD), _listed(without)))
         rows = [(name.decode(), size, bad) for name, size, bad in asked]
         damaged = {name for name, _, bad in rows if bad}
-        if damaged:
-            log.warning("a table in each of %s tells no size", ascii(sorted(damaged)))
         return {name: int(size) for name, size, _ in rows}, damaged
 
     def _file_sizes(self) -> dict[bytes, int] | None:
