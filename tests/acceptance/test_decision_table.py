@@ -6,12 +6,12 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 import psycopg
-import pymysql
 import pytest
 from attrs import evolve
 from tests.acceptance.conftest import Deployment
 from tests.relay import relay_to
 from tests.servers import Server
+from tests.targets import mariadb_admin
 
 from capacity_core.filters import FilterRules
 from capacity_core.model import Instance, Scenario
@@ -121,18 +121,7 @@ def test_no_active_database_keeps_the_inventory_and_a_zero(
 
 
 def test_a_login_that_sees_nothing_writes_no_zero(deployment: Deployment, mariadb: Server) -> None:
-    with (
-        closing(
-            pymysql.connect(
-                host=mariadb.host,
-                port=mariadb.port,
-                user=mariadb.user,
-                password=mariadb.password,
-                autocommit=True,
-            )
-        ) as connection,
-        connection.cursor() as cursor,
-    ):
+    with mariadb_admin(mariadb) as cursor:
         cursor.execute("CREATE USER sees_nothing IDENTIFIED BY 'sees_nothing'")
         try:
             instance = deployment.register(mariadb, user="sees_nothing")

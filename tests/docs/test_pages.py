@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import psycopg
-import pymysql
 import pytest
 from docs.generate import REFERENCE, reference
 from tests.servers import Server
+from tests.targets import mariadb_admin
 
 ROOT = Path(REFERENCE).parents[1]
 BIN = Path(sys.executable).parent
@@ -91,16 +91,7 @@ def test_the_tutorial_runs_from_top_to_bottom(tmp_path: Path, postgres: Server) 
 @pytest.mark.live
 def test_the_grants_for_mariadb_let_everything_be_measured(tmp_path: Path, mariadb: Server) -> None:
     create = blocks("docs/grants.md", "sql")[1]
-    with (
-        pymysql.connect(
-            host=mariadb.host,
-            port=mariadb.port,
-            user=mariadb.user,
-            password=mariadb.password,
-            autocommit=True,
-        ) as admin,
-        admin.cursor() as cursor,
-    ):
+    with mariadb_admin(mariadb) as cursor:
         cursor.execute("CREATE DATABASE IF NOT EXISTS granted")
         cursor.execute("CREATE TABLE IF NOT EXISTS granted.t (id INT) ENGINE=MyISAM")
         for statement in filter(str.strip, create.split(";")):
