@@ -1,8 +1,8 @@
 """Servers to measure: PostgreSQL with N databases, MariaDB with N schemas of five tables."""
 
 import psycopg
-import pymysql
 from tests.servers import Server
+from tests.targets import mariadb_admin
 
 FILLED_EVERY = 10  # one database in so many holds rows
 
@@ -30,16 +30,7 @@ def _fill_postgres_database(server: Server, name: str, step: int) -> None:
 
 def fill_mariadb(server: Server, count: int) -> None:
     """Create `count` schemas of five InnoDB tables; every tenth holds 1 to 5 MB of rows."""
-    with (
-        pymysql.connect(
-            host=server.host,
-            port=server.port,
-            user=server.user,
-            password=server.password,
-            autocommit=True,
-        ) as admin,
-        admin.cursor() as cursor,
-    ):
+    with mariadb_admin(server) as cursor:
         for number in range(count):
             schema = f"bench_{number:04d}"
             cursor.execute(f"CREATE DATABASE {schema}")

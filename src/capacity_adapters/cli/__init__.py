@@ -13,7 +13,7 @@ INTERRUPTED = 130
 
 def main() -> int:
     """Be the program: run the command of this process, and return its exit code."""
-    gc.disable()  # looking for garbage in what was just imported takes a quarter of a short command
+    gc.set_threshold(10_000, 10)  # looking for garbage often takes a quarter of a short command
     try:
         code = _guarded()
     except KeyboardInterrupt:

@@ -1,6 +1,5 @@
 """`capacity serve`: the HTTP service, reached by name, since adapters know no HTTP."""
 
-import gc
 import logging
 import os
 import socket
@@ -43,7 +42,6 @@ def serve(context: click.Context, session: Session, *, host: str, port: int) -> 
     say(done({"url": url, "token": token}, *told), json_wanted=session.json_wanted)
     if session.store is not None:
         os.environ[STORE_URL] = session.store  # the service reads its settings by itself
-    gc.enable()  # unlike other commands, this one lives long
     try:
         import_module(SERVER).serve(host, port)
     except SystemExit as ended:  # the server has logged why it could not start

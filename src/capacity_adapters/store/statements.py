@@ -18,7 +18,7 @@ Statement = Mapping[str, TextClause]
 # `item` holds one row of the JSON parameter; `->>` reads its columns (SQLite 3.38).
 _BLANKS: Final = {
     "postgresql": {
-        "items": "json_array_elements(CAST(:doc AS JSON)) AS item(value)",
+        "items": "jsonb_array_elements(CAST(:doc AS JSONB)) AS item(value)",
         "now": "CAST(extract(epoch FROM clock_timestamp()) AS DOUBLE PRECISION)",
         "differs": "IS DISTINCT FROM",
         "unhurried": ", (SELECT set_config('synchronous_commit', 'off', true)) AS unhurried",

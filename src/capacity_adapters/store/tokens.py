@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from capacity_adapters.names import refuse_unstorable
@@ -21,6 +21,9 @@ _TOKENS = select(
     api_tokens.c.scope,
     api_tokens.c.created_at,
     api_tokens.c.revoked_at,
+)
+_WORKING = _TOKENS.where(
+    api_tokens.c.token_hash == bindparam("token_hash"), api_tokens.c.revoked_at.is_(None)
 )
 
 
@@ -42,11 +45,8 @@ class StoreTokens:
         return ApiToken(new_id, name, scope, now)
 
     def find(self, token_hash: str) -> ApiToken | None:
-        asked = _TOKENS.where(
-            api_tokens.c.token_hash == token_hash, api_tokens.c.revoked_at.is_(None)
-        )
         with self._work.read() as connection:
-            row = connection.execute(asked).one_or_none()
+            row = connection.execute(_WORKING, {"token_hash": token_hash}).one_or_none()
         return None if row is None else _token(row)
 
     def all(self) -> list[ApiToken]:
