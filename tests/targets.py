@@ -20,7 +20,7 @@ from capacity_core.model import (
     NetworkAddress,
     Secret,
 )
-from capacity_core.ports import CapacitySyncCoordinator
+from capacity_core.ports import CapacityExaminer
 
 DEADLINE = 20.0
 SUPERUSERS = "bench"  # the password of every test server's superuser
@@ -49,13 +49,13 @@ def coordinator_of(
     *,
     deadline: float = DEADLINE,
     policy: TargetPolicy | None = None,
-) -> CapacitySyncCoordinator:
+) -> CapacityExaminer:
     prepare = coordinators(policy or TargetPolicy(), lambda _instance: Secret(password))
     return prepare(instance, deadline=deadline)
 
 
 @contextmanager
-def connected(coordinator: CapacitySyncCoordinator) -> Iterator[CapacitySyncCoordinator]:
+def connected(coordinator: CapacityExaminer) -> Iterator[CapacityExaminer]:
     try:
         assert coordinator.connect(), coordinator.failure
         yield coordinator

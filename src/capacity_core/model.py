@@ -101,10 +101,15 @@ class TlsMode(StrEnum):
 
 @frozen
 class Tls:
-    """`ca` is the path of a PEM file, None for the system's authorities."""
+    """`ca` is the path of a PEM file, None for the system's authorities.
+
+    `cert` and `key` are paths of the PEM files that we show to servers that ask who we are.
+    """
 
     mode: TlsMode = field(default=TlsMode.PREFER, converter=TlsMode)
     ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
 
     @property
     def state(self) -> str:
@@ -177,6 +182,13 @@ class LastSync:
     reason: Reason | None = None
 
 
+class Level(StrEnum):
+    """What an instance's databases are; an engine without tablespaces knows the first only."""
+
+    DATABASE = auto()
+    TABLESPACE = auto()
+
+
 @frozen(kw_only=True)
 class Instance:
     """One database server, or folder of files, whose capacity we follow."""
@@ -187,6 +199,7 @@ class Instance:
     address: Address
     username: str = ""
     database_name: str | None = None
+    level: Level = field(default=Level.DATABASE, converter=Level)
     password_ref: str | None = None
     tls: Tls = field(factory=Tls)
     timezone: str | None = None
@@ -225,15 +238,32 @@ class Inventory:
     cure: Text = field(factory=lambda: text(""))
 
 
+class Freshness(StrEnum):
+    """How old a size may be when we get it."""
+
+    LIVE = auto()
+    CACHED = auto()
+    ESTIMATE = auto()
+
+
 @frozen
 class DatabaseSize:
-    """How large one database is, in bytes, and how that was found out (`pg.database_size`...)."""
+    """How large one database is, in bytes, and how that was found out (`pg.database_size`...).
+
+    `used_size_bytes` is what its files hold, `ceiling_bytes` how large they may become by
+    themselves. `duration_ms` is how long the statement took that told it, in milliseconds; a
+    statement may tell of many databases.
+    """
 
     name: str
     size_bytes: int
     method: str
     data_size_bytes: int | None = None
     log_size_bytes: int | None = None
+    used_size_bytes: int | None = None
+    ceiling_bytes: int | None = None
+    freshness: Freshness = Freshness.LIVE
+    duration_ms: int | None = None
 
 
 @frozen

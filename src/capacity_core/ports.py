@@ -9,6 +9,7 @@ from typing import Protocol
 from attrs import frozen
 
 from capacity_core.access import ApiToken, Scope
+from capacity_core.diagnosis import Check
 from capacity_core.inventory import InventoryChange
 from capacity_core.model import (
     CapacityReport,
@@ -44,6 +45,14 @@ class CapacitySyncCoordinator(Protocol):
 
     def disconnect(self) -> None:
         """End the conversation. Harmless if it never began, and never raises."""
+        ...
+
+
+class CapacityExaminer(CapacitySyncCoordinator, Protocol):
+    """A conversation that can also tell which rights the login has; what the doctor needs."""
+
+    def examine(self) -> tuple[Check, ...]:
+        """Probe, reading only, every right and setting that sizing needs. Raises CollectFailed."""
         ...
 
 
@@ -249,7 +258,7 @@ class CoordinatorFor(Protocol):
 
     def __call__(
         self, instance: Instance, /, *, deadline: float, password: Secret | None = None
-    ) -> CapacitySyncCoordinator: ...
+    ) -> CapacityExaminer: ...
 
 
 Clock = Callable[[], datetime]

@@ -23,7 +23,7 @@ from tests.targets import (
 
 from capacity_adapters.engines.memory import MemoryCoordinator
 from capacity_core.model import CollectFailed, Failure, Outcome, Reason
-from capacity_core.ports import CapacitySyncCoordinator
+from capacity_core.ports import CapacityExaminer
 
 # One pair is enough to see whether names are folded, trimmed or quoted wrongly.
 NAMES = (" Ordérs ", "orders")
@@ -34,8 +34,8 @@ FILES = (" Ordérs .db", "orders.db")
 class Target:
     """Two databases, `gone` among them until it is dropped, and a place where there is nothing."""
 
-    coordinator: Callable[[], CapacitySyncCoordinator]
-    broken: Callable[[], CapacitySyncCoordinator]
+    coordinator: Callable[[], CapacityExaminer]
+    broken: Callable[[], CapacityExaminer]
     stays: str
     gone: str
     drop: Callable[[], None]

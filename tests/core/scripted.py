@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from attrs import define, field
 
+from capacity_core.diagnosis import Check
 from capacity_core.model import CapacityReport, DatabaseSize, Failure, Inventory, SeenDatabase
 
 Act = TypeVar("Act")
@@ -32,6 +33,9 @@ class ScriptedCoordinator:
     def collect_capacity(self, names: AbstractSet[str]) -> CapacityReport:
         self.asked = names
         return _play(self.report)
+
+    def examine(self) -> tuple[Check, ...]:
+        return ()
 
     def disconnect(self) -> None:
         self.disconnects += 1

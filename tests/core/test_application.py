@@ -33,7 +33,7 @@ from capacity_core.model import (
     Scenario,
     Secret,
 )
-from capacity_core.ports import CapacitySyncCoordinator, DateRange, Instances, Lease
+from capacity_core.ports import CapacityExaminer, DateRange, Instances, Lease
 from capacity_core.reads import Paging
 
 pytestmark = pytest.mark.unit
@@ -46,14 +46,14 @@ FILES = InstanceFields(name="files", db_type="sqlite", path="/srv/files")
 class Target:
     """What stands behind every instance of these tests, and what it was asked with."""
 
-    coordinator: CapacitySyncCoordinator = field(factory=ScriptedCoordinator)
+    coordinator: CapacityExaminer = field(factory=ScriptedCoordinator)
     meanwhile: Callable[[], object] = lambda: None
     deadline: float | None = None
     password: Secret | None = None
 
     def converse(
         self, _: Instance, /, *, deadline: float, password: Secret | None = None
-    ) -> CapacitySyncCoordinator:
+    ) -> CapacityExaminer:
         self.deadline, self.password = deadline, password
         self.meanwhile()
         return self.coordinator

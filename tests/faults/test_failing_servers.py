@@ -25,7 +25,7 @@ from tests.targets import (
 
 from capacity_adapters.engines import TargetPolicy
 from capacity_core.model import CollectFailed, Failure, Reason, Tls, TlsMode
-from capacity_core.ports import CapacitySyncCoordinator
+from capacity_core.ports import CapacityExaminer
 
 pytestmark = pytest.mark.live
 
@@ -53,7 +53,7 @@ def wait_until(done: Callable[[], bool], seconds: float = 5.0) -> None:
         time.sleep(0.02)
 
 
-def inventory_failure(coordinator: CapacitySyncCoordinator) -> Reason:
+def inventory_failure(coordinator: CapacityExaminer) -> Reason:
     with pytest.raises(CollectFailed) as caught:
         coordinator.fetch_inventory()
     return caught.value.failure.reason
@@ -255,7 +255,7 @@ def test_a_stream_that_is_cut_is_a_failure_or_the_whole_truth(
     assert told in (sizes(whole), Reason.CONNECTION_LOST)
 
 
-def whole_or_reason(coordinator: CapacitySyncCoordinator) -> dict[str, int] | Reason | None:
+def whole_or_reason(coordinator: CapacityExaminer) -> dict[str, int] | Reason | None:
     if not coordinator.connect():
         return coordinator.failure.reason if coordinator.failure else None
     try:

@@ -15,10 +15,10 @@ from tests.core.scripted import ScriptedCoordinator
 from capacity_adapters.memory import MemoryStore
 from capacity_core import CapacityApplication, Instance, Secret
 from capacity_core.access import Scope
-from capacity_core.ports import CapacitySyncCoordinator
+from capacity_core.ports import CapacityExaminer
 from capacity_http import create_app
 
-CoordinatorOf = Callable[[Instance], CapacitySyncCoordinator]
+CoordinatorOf = Callable[[Instance], CapacityExaminer]
 
 
 @frozen
@@ -64,7 +64,7 @@ class Play:
 
     def coordinator_for(
         self, instance: Instance, *, deadline: float, password: Secret | None = None
-    ) -> CapacitySyncCoordinator:
+    ) -> CapacityExaminer:
         del deadline, password
         return self.roles[0](instance)
 

@@ -26,7 +26,7 @@ from capacity_core.model import (
     Unmeasured,
     sql_cure,
 )
-from capacity_core.ports import CapacitySyncCoordinator
+from capacity_core.ports import CapacityExaminer
 
 pytestmark = pytest.mark.unit
 
@@ -37,18 +37,18 @@ BOTH_DENIED = CapacityReport(
 )
 
 
-def not_installed(_instance: Instance) -> CapacitySyncCoordinator:
+def not_installed(_instance: Instance) -> CapacityExaminer:
     raise EngineNotSupportedError(text("sync.engine_not_supported", name="-"))
 
 
-def plays(coordinator: ScriptedCoordinator) -> Callable[[Instance], CapacitySyncCoordinator]:
+def plays(coordinator: ScriptedCoordinator) -> Callable[[Instance], CapacityExaminer]:
     return lambda _instance: coordinator
 
 
 @frozen
 class Row:
     scenario: Scenario
-    role: Callable[[Instance], CapacitySyncCoordinator]
+    role: Callable[[Instance], CapacityExaminer]
     reason: Reason | None = None
     kept: tuple[str, ...] = ()
 

@@ -11,7 +11,7 @@ from capacity_adapters.engines.engine import TargetPolicy
 from capacity_core.errors import EngineNotSupportedError
 from capacity_core.messages import text
 from capacity_core.model import EngineFacts, Instance, Secret
-from capacity_core.ports import CapacitySyncCoordinator, CoordinatorFor
+from capacity_core.ports import CapacityExaminer, CoordinatorFor
 
 __all__ = ["ENGINES", "TargetPolicy", "coordinators"]
 
@@ -48,7 +48,7 @@ def coordinators(policy: TargetPolicy, secret_for: Callable[[Instance], Secret])
 
     def coordinator_for(
         instance: Instance, *, deadline: float, password: Secret | None = None
-    ) -> CapacitySyncCoordinator:
+    ) -> CapacityExaminer:
         installed = _BY_NAME.get(instance.db_type)
         if installed is None:
             known = ", ".join(sorted(ENGINES))

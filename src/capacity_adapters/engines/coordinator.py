@@ -17,6 +17,7 @@ from capacity_adapters.engines.engine import (
     TargetPolicy,
     classify,
 )
+from capacity_core.diagnosis import Check
 from capacity_core.model import (
     CapacityReport,
     CollectFailed,
@@ -35,7 +36,7 @@ _LOGGED_CHARACTERS: Final = 300
 
 @define(eq=False)
 class EngineCoordinator:
-    """One conversation with one instance; fits the port CapacitySyncCoordinator.
+    """One conversation with one instance; fits the port CapacityExaminer.
 
     `module` holds the engine as ENGINE and is imported late, for its driver comes with it;
     `package` is what to install if that fails. `deadline`, in seconds, counts from `connect`.
@@ -75,6 +76,10 @@ class EngineCoordinator:
     def collect_capacity(self, names: AbstractSet[str]) -> CapacityReport:
         with self._conversing() as conversation:
             return conversation.measure(names)
+
+    def examine(self) -> tuple[Check, ...]:
+        with self._conversing() as conversation:
+            return conversation.examine()
 
     def disconnect(self) -> None:
         conversation, self._conversation = self._conversation, None

@@ -10,9 +10,10 @@ from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
 from typing import Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 from capacity_adapters.engines.deadline import Guard
+from capacity_core.diagnosis import Capabilities, Check, GrantScript
 from capacity_core.model import (
     CapacityReport,
     CollectFailed,
@@ -76,7 +77,15 @@ class Conversation(Protocol):
         """Measure these, of those that the inventory told."""
         ...
 
+    def examine(self) -> tuple[Check, ...]:
+        """Probe, reading only, every right and setting that sizing needs."""
+        ...
+
     def close(self) -> None: ...
+
+
+def _no_grants(_user: str) -> tuple[GrantScript, ...]:
+    return ()
 
 
 @frozen
@@ -84,11 +93,14 @@ class Engine:
     """One kind of target: how it is opened, what its driver raises, and what that means.
 
     `failure_of` knows the engine's own errors, and is asked for each error of a chain of causes.
+    `grants` gives the scripts of least rights for a login of that name.
     """
 
     open: Callable[[Target, Guard], Conversation]
     errors: tuple[type[Exception], ...]
     failure_of: Callable[[BaseException], Failure | None]
+    capabilities: Capabilities = field(factory=Capabilities)
+    grants: Callable[[str], tuple[GrantScript, ...]] = _no_grants
 
 
 # The first that fits; what a system call means is in UNREACHABLE_CODES.

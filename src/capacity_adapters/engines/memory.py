@@ -6,6 +6,7 @@ from typing import Final
 
 from attrs import define, field
 
+from capacity_core.diagnosis import Check
 from capacity_core.model import (
     CapacityReport,
     CollectFailed,
@@ -32,6 +33,7 @@ class MemoryCoordinator:
     system: AbstractSet[str] = frozenset()
     complete: bool = True
     refusal: Failure | None = None
+    checks: tuple[Check, ...] = ()
     failure: Failure | None = field(default=None, init=False)
     _connected: bool = field(default=False, init=False)
 
@@ -52,6 +54,10 @@ class MemoryCoordinator:
             tuple(DatabaseSize(n, b, METHOD) for n, b in found.items() if isinstance(b, int)),
             tuple(Unmeasured.of(n, o) for n, o in found.items() if isinstance(o, Outcome)),
         )
+
+    def examine(self) -> tuple[Check, ...]:
+        self._check()
+        return self.checks
 
     def disconnect(self) -> None:
         self._connected = False

@@ -14,6 +14,7 @@ from attrs import define, field
 
 from capacity_adapters.engines.deadline import Guard
 from capacity_adapters.engines.engine import Engine, Target
+from capacity_core.diagnosis import Check
 from capacity_core.model import (
     CapacityReport,
     CollectFailed,
@@ -89,6 +90,9 @@ class _Files:
         except OSError as error:
             outcomes = (OUTCOMES[kind] for kind in OUTCOMES if isinstance(error, kind))
             return Unmeasured.of(name, next(outcomes, Outcome.ERROR))
+
+    def examine(self) -> tuple[Check, ...]:
+        return ()
 
     def close(self) -> None:
         self._paths.clear()

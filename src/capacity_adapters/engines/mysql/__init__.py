@@ -16,6 +16,7 @@ from capacity_adapters.engines.engine import Engine, Target, classify
 from capacity_adapters.engines.mysql.connect import Connection, Flavour, flavour_of, prepare
 from capacity_adapters.engines.mysql.errors import CODES
 from capacity_adapters.engines.mysql.grants import Grants, parse_grants
+from capacity_core.diagnosis import Check
 from capacity_core.messages import Text
 from capacity_core.model import (
     CapacityReport,
@@ -172,6 +173,9 @@ class _Mysql:
         rights = [each for each in CURES if each not in self._grants.everywhere] or CURES
         missing = ", ".join(rights)
         return sql_cure(f"GRANT {missing} ON *.* TO {self._grants.login}")
+
+    def examine(self) -> tuple[Check, ...]:
+        return ()
 
     def close(self) -> None:
         self.connection.close()

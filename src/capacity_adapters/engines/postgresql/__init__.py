@@ -18,6 +18,7 @@ from capacity_adapters.engines.deadline import Guard
 from capacity_adapters.engines.engine import Engine, Target, classify
 from capacity_adapters.engines.postgresql.connect import Link, log_in, quoted
 from capacity_adapters.engines.postgresql.errors import OUTCOMES, reason_of
+from capacity_core.diagnosis import Check
 from capacity_core.messages import Text
 from capacity_core.model import (
     CapacityReport,
@@ -163,6 +164,9 @@ class _Postgres:
     @property
     def _id(self) -> int:
         return self.target.instance.id
+
+    def examine(self) -> tuple[Check, ...]:
+        return ()
 
     def close(self) -> None:
         self.main.close()

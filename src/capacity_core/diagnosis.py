@@ -1,0 +1,61 @@
+"""What an engine can tell, which rights that takes, and which of them a login has."""
+
+from enum import StrEnum, auto
+
+from attrs import field, frozen
+
+from capacity_core.messages import Text, text
+from capacity_core.model import Failure, Instance
+
+
+@frozen
+class Capabilities:
+    """What an engine can tell of a database beside its size.
+
+    `visibility_proof`: it knows from the login's rights whether the list of databases is complete.
+    """
+
+    log_size: bool = False
+    used_size: bool = False
+    ceiling: bool = False
+    system_databases: bool = False
+    visibility_proof: bool = False
+
+
+@frozen
+class GrantScript:
+    """The least rights that sizing needs: SQL for an administrator, and where it applies."""
+
+    applies_to: str
+    statements: tuple[str, ...]
+
+
+class CheckState(StrEnum):
+    OK = auto()
+    MISSING = auto()
+    UNKNOWN = auto()
+
+
+@frozen
+class Check:
+    """One right or setting that sizing needs, as a read-only probe found it.
+
+    `unlocks` says what it is good for, `costs` names the databases that have no size today for
+    want of it, and `cure` is what an administrator should run.
+    """
+
+    name: str
+    state: CheckState
+    unlocks: Text
+    costs: tuple[str, ...] = ()
+    cure: Text = field(factory=lambda: text(""))
+
+
+@frozen
+class Diagnosis:
+    """How ready an instance is to be sized. `failure` says why nobody could look."""
+
+    instance: Instance
+    checks: tuple[Check, ...] = ()
+    complete: bool = False
+    failure: Failure | None = None
