@@ -4,6 +4,7 @@ Usage: run.py [--pairs 15] [--sizes 10,100,1000] [--engines postgresql,mysql]
 """
 
 import argparse
+import gc
 import http.client
 import os
 import re
@@ -69,6 +70,7 @@ def in_turn(
     """Time both alternately, after one uncounted run of each."""
     ours()
     theirs()
+    gc.freeze()  # neither pays for looking through what was imported before
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(pairs):
         times[1].append(milliseconds(theirs))
