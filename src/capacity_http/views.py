@@ -7,10 +7,8 @@ from typing import Any, Generic, Literal, TypeVar
 from attrs import asdict, fields, frozen
 
 from capacity_core.answer import SyncPayload, mebibytes
-from capacity_core.filters import FilterRules
-from capacity_core.instances import SEALED, fields_of
-from capacity_core.model import Instance, LastSync, Reason, Scenario, TlsMode
 from capacity_core.reads import DatabaseRow, Page, SizeRow
+from capacity_core.views import InstanceView
 
 Item = TypeVar("Item")
 Row = TypeVar("Row")
@@ -27,44 +25,6 @@ class Succeeded(Generic[Data]):
     message_code: Literal["OPERATION_SUCCESS"]
     timestamp: str
     data: Data
-
-
-@frozen
-class TlsView:
-    mode: TlsMode
-    ca: str | None
-    state: str
-
-
-@frozen
-class LastSyncView:
-    at: str
-    scenario: Scenario
-    reason: Reason | None
-
-
-@frozen(kw_only=True)
-class InstanceView:
-    """`has_password` tells of a password kept sealed, `password_ref` of one kept elsewhere."""
-
-    id: int
-    name: str
-    db_type: str
-    host: str | None
-    port: int | None
-    path: str | None
-    username: str
-    database_name: str | None
-    has_password: bool
-    password_ref: str | None
-    description: str
-    is_active: bool
-    timezone: str | None
-    filters: FilterRules
-    tls: TlsView
-    created_at: str
-    updated_at: str
-    last_sync: LastSyncView | None
 
 
 @frozen(kw_only=True)
@@ -138,35 +98,6 @@ class DatabasesData(PageData[DatabaseView]):
 
     items: list[DatabaseView]  # said again: the schema knows no inherited parameter
     tls: str
-
-
-def instance_view(instance: Instance) -> InstanceView:
-    said = fields_of(instance)
-    sealed = said.password_ref == SEALED
-    return InstanceView(
-        id=instance.id,
-        name=said.name,
-        db_type=said.db_type,
-        host=said.host,
-        port=said.port,
-        path=said.path,
-        username=said.username,
-        database_name=said.database_name,
-        has_password=sealed,
-        password_ref=None if sealed else said.password_ref,
-        description=said.description,
-        is_active=said.is_active,
-        timezone=said.timezone,
-        filters=said.filters,
-        tls=TlsView(said.tls.mode, said.tls.ca, said.tls.state),
-        created_at=instance.created_at.isoformat(),
-        updated_at=instance.updated_at.isoformat(),
-        last_sync=_last_sync(instance.last_sync),
-    )
-
-
-def _last_sync(last: LastSync | None) -> LastSyncView | None:
-    return None if last is None else LastSyncView(last.at.isoformat(), last.scenario, last.reason)
 
 
 def database_view(row: DatabaseRow) -> DatabaseView:

@@ -24,8 +24,9 @@ from capacity_core.model import (
 )
 from capacity_core.reads import DatabaseRow, Page, Paging, SizeRow
 from capacity_core.result import InstanceCapacitySyncActionResult, SyncWarning
+from capacity_core.views import instance_view
 from capacity_http.facade import encode
-from capacity_http.views import database_view, day_view, instance_view, page_data
+from capacity_http.views import database_view, day_view, page_data
 
 pytestmark = pytest.mark.unit
 

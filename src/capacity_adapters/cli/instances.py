@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import click
-from attrs import asdict, evolve
+from attrs import evolve
 
 from capacity_adapters.cli.output import Report, Table, done, every, shown
 from capacity_adapters.cli.passwords import given_password, password_options
@@ -13,9 +13,10 @@ from capacity_adapters.cli.targets import engines_of, instance_for, located_by, 
 from capacity_adapters.cli.tls import changed_tls, tls_options
 from capacity_core.answer import as_json
 from capacity_core.application import CapacityApplication
-from capacity_core.instances import SEALED, InstanceFields, fields_of
+from capacity_core.instances import InstanceFields, fields_of
 from capacity_core.messages import Language, render, text
 from capacity_core.model import Instance, Secret
+from capacity_core.views import instance_view
 
 Command = Callable[..., object]
 
@@ -105,7 +106,7 @@ def list_instances(session: Session) -> Report:
         for kept in found
     ]
     table = Table(("ID", "NAME", "TYPE", "PLACE", "ENABLED", "LAST SYNC"), rows, frozenset({"ID"}))
-    return done({"instances": [document_of(kept) for kept in found]}, table)
+    return done({"instances": [instance_view(kept) for kept in found]}, table)
 
 
 @instance.command("show")
@@ -115,10 +116,10 @@ def show(session: Session, *, target: str) -> Report:
     """Show all that is kept of an instance, but its password."""
     with session.application() as application:
         kept = instance_for(application, target)
-    document = document_of(kept)
-    said = cast("Mapping[str, object]", as_json(document))
+    view = instance_view(kept)
+    said = cast("Mapping[str, object]", as_json(view))
     rows = [(name, _cell(value)) for name, value in said.items()]
-    return done({"instance": document}, Table(("FIELD", "VALUE"), rows))
+    return done({"instance": view}, Table(("FIELD", "VALUE"), rows))
 
 
 @instance.command("edit")
@@ -173,22 +174,6 @@ def remove(session: Session, *, target: str) -> Report:
     return _changed(gone, "instance.removed")
 
 
-def document_of(kept: Instance) -> dict[str, object]:
-    """Say of an instance what HTTP says of it; no secret is among it."""
-    fields = asdict(fields_of(kept), recurse=False)
-    sealed = fields["password_ref"] == SEALED
-    return {
-        "id": kept.id,
-        **fields,
-        "password_ref": None if sealed else fields["password_ref"],
-        "has_password": sealed,
-        "tls": {"mode": kept.tls.mode, "ca": kept.tls.ca, "state": kept.tls.state},
-        "created_at": kept.created_at,
-        "updated_at": kept.updated_at,
-        "last_sync": kept.last_sync,
-    }
-
-
 def _set_active(session: Session, target: str, *, is_active: bool) -> Report:
     with session.application() as application:
         old = instance_for(application, target)
@@ -198,7 +183,7 @@ def _set_active(session: Session, target: str, *, is_active: bool) -> Report:
 
 def _changed(kept: Instance, key: str) -> Report:
     said = render(text(key, name=shown(kept.name)), Language.EN)
-    return done({"instance": document_of(kept)}, f"{said} (id {kept.id})")
+    return done({"instance": instance_view(kept)}, f"{said} (id {kept.id})")
 
 
 def _new_fields(

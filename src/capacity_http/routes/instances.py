@@ -9,13 +9,14 @@ from capacity_core.instances import InstanceFields
 from capacity_core.messages import text
 from capacity_core.model import Instance
 from capacity_core.reads import Paging
+from capacity_core.views import InstanceView, instance_view
 from capacity_http.asking import AnyRequest
 from capacity_http.auth import KNOWN_INSTANCE, SCOPE
 from capacity_http.dto import InstanceChanges, NewInstance, core_fields, decode
 from capacity_http.facade import Facade, done
 from capacity_http.openapi import answers, operation_with
 from capacity_http.routes.parameters import InstanceId
-from capacity_http.views import InstanceData, InstanceView, PageData, instance_view, page_data
+from capacity_http.views import InstanceData, PageData, page_data
 
 PATH = "/instances"
 ONE = "/instances/{instance_id:str}"
