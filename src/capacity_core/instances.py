@@ -28,6 +28,7 @@ _HOST_NAME = re.compile(
 _PASSWORD_REF = re.compile(
     r"env:CAPACITY_SECRET_(?!(?:KEY|FOLDER)\Z)\w+|file:[\w-][\w.-]*|sealed", re.ASCII
 )
+_BETWEEN_WORDS = re.compile(r"[\s_-]+")
 _MAX_PORT = 65_535
 _LIMITS = {
     "name": 255,
@@ -129,13 +130,21 @@ def changed_instance(
 
 
 def engine_for(db_type: str, engines: Mapping[str, EngineFacts]) -> EngineFacts:
-    """Find the engine by its name or an alias, whatever the case. Raises InvalidInputError."""
-    wanted = db_type.strip().lower()
+    """Find the engine by its name or an alias, as engine_key spells it. Raises InvalidInputError.
+
+    `engines` is read only as far as the one that fits.
+    """
+    wanted = engine_key(db_type)
     for facts in engines.values():
-        if wanted == facts.db_type or wanted in facts.aliases:
+        if wanted in map(engine_key, (facts.db_type, *facts.aliases)):
             return facts
     known = ", ".join(sorted(engines))
     raise InvalidInputError("db_type", text("field.db_type", value=repr(db_type), known=known))
+
+
+def engine_key(name: str) -> str:
+    """Spell an engine's name so that case, blanks, hyphens and underscores make no difference."""
+    return _BETWEEN_WORDS.sub("", name).lower()
 
 
 def _address(fields: InstanceFields, engine: EngineFacts) -> Address:

@@ -117,7 +117,7 @@ def test_an_engine_of_files_refuses_what_is_not_its(changes: dict[str, object], 
     assert caught.value.field == field
 
 
-@pytest.mark.parametrize("alias", ["pg", "Postgres", " POSTGRESQL "])
+@pytest.mark.parametrize("alias", ["pg", "Postgres", " POSTGRESQL ", "Postgre-SQL", "post_gres"])
 def test_aliases_are_understood_in_any_case(alias: str) -> None:
     assert engine_for(alias, ENGINES).db_type == "postgresql"
 

@@ -4,6 +4,7 @@ import logging
 import struct
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 from attrs import evolve
@@ -41,7 +42,7 @@ def test_an_engine_that_is_not_installed_is_refused() -> None:
 def test_a_driver_that_is_missing_names_its_package() -> None:
     coordinator = EngineCoordinator(
         instance=an_instance(),
-        module="capacity_adapters.engines.not_there",
+        load=lambda: import_module("capacity_adapters.engines.not_there").ENGINE,
         package="the-driver",
         policy=TargetPolicy(),
         deadline=1.0,

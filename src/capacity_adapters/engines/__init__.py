@@ -1,19 +1,30 @@
 """Every engine by name. No driver is imported before its engine is used."""
 
-from collections.abc import Callable, Mapping
+import importlib
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType
+from typing import Final
 
 from attrs import frozen
 
 from capacity_adapters.engines.coordinator import EngineCoordinator
-from capacity_adapters.engines.engine import TargetPolicy
+from capacity_adapters.engines.engine import Engine, TargetPolicy
+from capacity_adapters.engines.plugins import EnginePlugin, Plugins, plugins
 from capacity_core.errors import EngineNotSupportedError
 from capacity_core.messages import text
 from capacity_core.model import EngineFacts, Instance, Secret
 from capacity_core.ports import CapacityExaminer, CoordinatorFor
 
-__all__ = ["ENGINES", "TargetPolicy", "coordinators"]
+__all__ = [
+    "BUILT_IN",
+    "ENGINES",
+    "EnginePlugin",
+    "TargetPolicy",
+    "coordinators",
+    "engine_named",
+    "plugged_in",
+]
 
 
 @frozen
@@ -36,11 +47,46 @@ _INSTALLED = (
     ),
     _Installed(EngineFacts("sqlite"), "capacity_adapters.engines.sqlite"),
 )
-_BY_NAME = {installed.facts.db_type: installed for installed in _INSTALLED}
 
-ENGINES: Mapping[str, EngineFacts] = MappingProxyType(
-    {name: installed.facts for name, installed in _BY_NAME.items()}
+
+def _engine_in(module: str) -> Engine:
+    engine: Engine = importlib.import_module(module).ENGINE
+    return engine
+
+
+BUILT_IN: Mapping[str, EnginePlugin] = MappingProxyType(
+    {
+        each.facts.db_type: EnginePlugin(each.facts, partial(_engine_in, each.module), each.package)
+        for each in _INSTALLED
+    }
 )
+
+
+def plugged_in() -> Plugins:
+    """Give the engines of other distributions, whose code is imported now."""
+    return plugins(tuple(each.facts for each in BUILT_IN.values()))
+
+
+class _Engines(Mapping[str, EngineFacts]):
+    """The facts of every engine; those of others are looked for only when ours have been read."""
+
+    def __getitem__(self, db_type: str) -> EngineFacts:
+        return engine_named(db_type).facts
+
+    def __iter__(self) -> Iterator[str]:
+        yield from BUILT_IN
+        yield from plugged_in().engines
+
+    def __len__(self) -> int:
+        return len(BUILT_IN) + len(plugged_in().engines)
+
+
+ENGINES: Final = _Engines()
+
+
+def engine_named(db_type: str) -> EnginePlugin:
+    """Raises KeyError."""
+    return BUILT_IN.get(db_type) or plugged_in().engines[db_type]
 
 
 def coordinators(policy: TargetPolicy, secret_for: Callable[[Instance], Secret]) -> CoordinatorFor:
@@ -49,18 +95,19 @@ def coordinators(policy: TargetPolicy, secret_for: Callable[[Instance], Secret])
     def coordinator_for(
         instance: Instance, *, deadline: float, password: Secret | None = None
     ) -> CapacityExaminer:
-        installed = _BY_NAME.get(instance.db_type)
-        if installed is None:
+        try:
+            engine = engine_named(instance.db_type)
+        except KeyError:
             known = ", ".join(sorted(ENGINES))
             said = text("field.db_type", value=repr(instance.db_type), known=known)
-            raise EngineNotSupportedError(said)
+            raise EngineNotSupportedError(said) from None
         return EngineCoordinator(
             instance=instance,
-            module=installed.module,
-            package=installed.package,
+            load=engine.load,
+            package=engine.package,
             policy=policy,
             deadline=deadline,
-            secret=_secret(installed.facts, instance, password, secret_for),
+            secret=_secret(engine.facts, instance, password, secret_for),
         )
 
     return coordinator_for

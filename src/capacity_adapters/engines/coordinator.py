@@ -1,6 +1,5 @@
 """The life of a conversation, its deadline and its errors: written once, for every engine."""
 
-import importlib
 import logging
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
@@ -38,12 +37,12 @@ _LOGGED_CHARACTERS: Final = 300
 class EngineCoordinator:
     """One conversation with one instance; fits the port CapacityExaminer.
 
-    `module` holds the engine as ENGINE and is imported late, for its driver comes with it;
-    `package` is what to install if that fails. `deadline`, in seconds, counts from `connect`.
+    `load` gives the engine and is called late, for the driver is imported with it; `package` is
+    what to install if that fails. `deadline`, in seconds, counts from `connect`.
     """
 
     instance: Instance
-    module: str
+    load: Callable[[], Engine]
     package: str
     policy: TargetPolicy
     deadline: float
@@ -98,12 +97,11 @@ class EngineCoordinator:
 
     def _load(self) -> Engine:
         try:
-            engine: Engine = importlib.import_module(self.module).ENGINE
+            return self.load()
         except ImportError as error:
             log.warning("the driver of %s is missing: %s", self.instance.db_type, error)
             failure = Failure.of(Reason.DRIVER_MISSING, package=self.package)
             raise CollectFailed(failure.reason, failure.hint) from error
-        return engine
 
     @contextmanager
     def _conversing(self) -> Iterator[Conversation]:
