@@ -70,8 +70,8 @@ def test_only_a_name_that_is_not_ours_is_looked_for(
         ("other = bad_engine:PLUGIN", None, "its facts call it 'bad'"),
         ("Bad Name = bad_engine:PLUGIN", "NAMED Bad Name", "a name is in small letters"),
         ("mysql = bad_engine:PLUGIN", "NAMED mysql", "'mysql' is taken by mysql"),
-        ("bad = bad_engine:PLUGIN", "ALIAS Maria_DB", "'mariadb' is taken by mysql"),
-        ("bad = bad_engine:PLUGIN", "ALIAS tiny db", "'tinydb' is taken by tiny"),
+        ("z = bad_engine:PLUGIN", "ALIAS Maria_DB", "'mariadb' is taken by mysql"),
+        ("z = bad_engine:PLUGIN", "ALIAS tiny db", "'tinydb' is taken by tiny"),
     ],
 )
 def test_a_broken_one_is_told_and_breaks_nothing_else(
@@ -88,7 +88,7 @@ def test_a_broken_one_is_told_and_breaks_nothing_else(
 
 def _module(wanted: str | None) -> str:
     what, _, name = ("NAMED bad" if wanted is None else wanted).partition(" ")
-    facts = {"NAMED": f"EngineFacts({name!r})", "ALIAS": f"EngineFacts('bad', ({name!r},))"}
+    facts = {"NAMED": f"EngineFacts({name!r})", "ALIAS": f"EngineFacts('z', ({name!r},))"}
     if what not in facts:
         return wanted or ""
     return (
