@@ -41,6 +41,7 @@ class DatabaseEntry:
     collected_at: str
     is_system: bool
     method: str
+    outcome: str
 
 
 @frozen
@@ -274,6 +275,7 @@ def _database_entries(result: InstanceCapacitySyncActionResult) -> list[Database
             collected_at=at,
             is_system=size.name in system,
             method=size.method,
+            outcome=size.outcome,
         )
 
     return [entry(size) for size in result.report.sizes]

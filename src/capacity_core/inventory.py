@@ -20,6 +20,7 @@ MAX_NAME_BYTES = 1024
 UNKEEPABLE_RULE = "the name cannot be kept"
 
 _WITHOUT_SIZE = frozenset(Outcome) - {Outcome.MEASURED}
+_WITH_SIZE = frozenset({Outcome.MEASURED, Outcome.OFFLINE, Outcome.INVALID})
 
 
 @frozen
@@ -88,7 +89,8 @@ def _can_be_kept(name: str) -> bool:
 def account_for(asked: AbstractSet[str], report: CapacityReport) -> CapacityReport:
     """Give every database that was asked for exactly one fate, and no other database any.
 
-    A size outside 0 ... 2**63 - 1 and a database that the report forgets are outcome `error`.
+    A size outside 0 ... 2**63 - 1, or with an outcome that has none, and a database that the
+    report forgets are outcome `error`.
     """
     fates = {f.name: f for f in report.unmeasured if f.outcome in _WITHOUT_SIZE}
     good = {s.name: s for s in report.sizes if s.name in asked and _is_possible(s)}
@@ -100,5 +102,8 @@ def account_for(asked: AbstractSet[str], report: CapacityReport) -> CapacityRepo
 
 
 def _is_possible(size: DatabaseSize) -> bool:
-    parts = (size.size_bytes, size.data_size_bytes or 0, size.log_size_bytes or 0)
-    return all(type(part) is int and 0 <= part <= MAX_BYTES for part in parts)
+    optional = (size.data_size_bytes, size.log_size_bytes, size.used_size_bytes, size.ceiling_bytes)
+    parts = (size.size_bytes, *(part or 0 for part in optional))
+    return size.outcome in _WITH_SIZE and all(
+        type(part) is int and 0 <= part <= MAX_BYTES for part in parts
+    )

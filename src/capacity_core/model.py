@@ -251,7 +251,8 @@ class DatabaseSize:
     """How large one database is, in bytes, and how that was found out (`pg.database_size`...).
 
     `used_size_bytes` is what its files hold, `ceiling_bytes` how large they may become by
-    themselves. `duration_ms` is how long the statement took that told it, in milliseconds; a
+    themselves. `outcome` is offline or invalid if the bytes are known and the database is not
+    usable. `duration_ms` is how long the statement took that told it, in milliseconds; a
     statement may tell of many databases.
     """
 
@@ -264,6 +265,7 @@ class DatabaseSize:
     ceiling_bytes: int | None = None
     freshness: Freshness = Freshness.LIVE
     duration_ms: int | None = None
+    outcome: Outcome = Outcome.MEASURED
 
 
 @frozen

@@ -144,6 +144,19 @@ def test_the_same_sync_twice_leaves_one_row_a_database(store: AnyStore, instance
         assert work.reads.history(instance_id, "a", DateRange(), Paging()).total == 1
 
 
+def test_a_database_that_is_offline_keeps_bytes_and_outcome(
+    store: AnyStore, instance_id: int
+) -> None:
+    size = DatabaseSize("a", 5, "files", outcome=Outcome.OFFLINE)
+    sync(store, instance_id, {"a": size, "b": 2}, on_day(0))
+    row = latest(store, instance_id)["a"]
+    assert (row.size_bytes, row.last_outcome, row.method) == (5, Outcome.OFFLINE, "files")
+    with store.begin() as work:
+        day = work.reads.instance_day(instance_id, on_day(0).day)
+    assert day is not None
+    assert (day.total_size_bytes, day.measured_count) == (7, 2)
+
+
 def test_a_newer_size_of_the_day_replaces_the_older(store: AnyStore, instance_id: int) -> None:
     sync(store, instance_id, {"a": DatabaseSize("a", 5, "one", 4, 1)}, on_day(0))
     sync(store, instance_id, {"a": DatabaseSize("a", 7, "two")}, on_day(0, seconds=60))

@@ -104,6 +104,7 @@ def test_a_complete_sync_says_everything_the_contract_asks() -> None:
                         "collected_at": "2026-03-10T12:00:00+00:00",
                         "is_system": False,
                         "method": "m",
+                        "outcome": "measured",
                     },
                     {
                         "database_name": "b",
@@ -117,6 +118,7 @@ def test_a_complete_sync_says_everything_the_contract_asks() -> None:
                         "collected_at": "2026-03-10T12:00:00+00:00",
                         "is_system": False,
                         "method": "m",
+                        "outcome": "measured",
                     },
                 ],
                 "database_count": 2,

@@ -67,6 +67,14 @@ def test_a_size_that_is_no_whole_number_is_an_error(size: Any) -> None:
     assert [fate.outcome for fate in report.unmeasured] == [Outcome.ERROR]
 
 
+@pytest.mark.parametrize("outcome", Outcome)
+def test_an_offline_or_invalid_database_may_have_a_size_and_no_other(outcome: Outcome) -> None:
+    size = DatabaseSize("a", 5, "m", outcome=outcome)
+    kept = account_for(frozenset("a"), CapacityReport((size,))).sizes
+    may = {Outcome.MEASURED, Outcome.OFFLINE, Outcome.INVALID}
+    assert kept == ((size,) if outcome in may else ())
+
+
 def test_a_fate_without_a_size_is_never_called_measured() -> None:
     said = CapacityReport((), (Unmeasured.of("a", Outcome.ERROR),))
     liar = CapacityReport((), (evolve(said.unmeasured[0], outcome=Outcome.MEASURED),))

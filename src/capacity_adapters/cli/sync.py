@@ -30,7 +30,7 @@ from capacity_adapters.cli.tls import changed_tls, tls_options
 from capacity_adapters.settings import MAX_SECONDS
 from capacity_core.answer import sync_answer
 from capacity_core.messages import Language, render, text
-from capacity_core.model import Reason
+from capacity_core.model import DatabaseSize, Outcome, Reason
 from capacity_core.result import InstanceCapacitySyncActionResult
 
 EN = Language.EN
@@ -131,10 +131,15 @@ def _failure(result: InstanceCapacitySyncActionResult) -> tuple[Block, ...]:
     return tuple(blocks)
 
 
+def _how(size: DatabaseSize) -> str:
+    """A database that is not usable may have bytes all the same."""
+    return size.method if size.outcome is Outcome.MEASURED else f"{size.method}, {size.outcome}"
+
+
 def _sizes(result: InstanceCapacitySyncActionResult) -> list[Block]:
     """Show every database in one table, and below it each hint once."""
     report = result.report
-    rows = [(shown(size.name), human_size(size.size_bytes), size.method) for size in report.sizes]
+    rows = [(shown(size.name), human_size(size.size_bytes), _how(size)) for size in report.sizes]
     rows += [(shown(each.name), human_size(None), each.outcome) for each in report.unmeasured]
     hints = dict.fromkeys(
         f"{each.outcome}: {render(each.hint, EN).strip()}" for each in report.unmeasured

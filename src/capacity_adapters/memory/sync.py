@@ -66,7 +66,7 @@ class MemoryRepository:
                 log_size_bytes=size.log_size_bytes,
                 method=size.method,
                 collected_at=moment.at,
-                last_outcome=Outcome.MEASURED,
+                last_outcome=size.outcome,
                 last_attempt_at=moment.at,
             )
             _put_size(state, instance_id, row)

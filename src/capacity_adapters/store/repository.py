@@ -147,7 +147,7 @@ class StoreRepository:
         rows: list[tuple[object, ...]] = [
             (
                 size.name,
-                Outcome.MEASURED,
+                size.outcome,
                 size.size_bytes,
                 size.data_size_bytes,
                 size.log_size_bytes,
