@@ -1,7 +1,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench serve clean
+.PHONY: demo test test-dialects check bench serve clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
@@ -20,6 +20,16 @@ test: $(VENV)/.ready
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include='src/capacity_core/*' --fail-under=100
 	$(BIN)/coverage report --include='src/capacity_adapters/*,src/capacity_http/*' --fail-under=90
+
+$(VENV)/.dialects: $(VENV)/.ready
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python \
+		--constraint constraints.txt --group dialects
+	touch $@
+
+test-dialects: $(VENV)/.dialects
+	./tests/install_servers
+	./tests/dialects/install
+	$(BIN)/python -m pytest tests/dialects
 
 check: $(VENV)/.ready
 	$(BIN)/ruff format --check .
