@@ -184,6 +184,11 @@ CATALOGUE: Mapping[str, Translation] = MappingProxyType(
             "TLS 握手失败: 检查 TLS 模式、CA 和证书中的名称",
             "TLS failed: check the TLS mode, the CA and the name in the certificate",
         ),
+        "hint.password_asked": Translation(
+            "服务器索要密码原文, 只有 TLS 已验证才会发送: 设置 TLS 模式 verify-full 或 verify-ca",
+            "The server asks for the password itself, which only verified TLS may carry: "
+            "set TLS mode verify-full or verify-ca, and the CA",
+        ),
         "hint.auth_failed": Translation(
             "用户名或密码不正确: 更新实例的凭据",
             "Wrong user or password: update the instance's credential",

@@ -4,7 +4,7 @@ import re
 import ssl
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final, NoReturn
+from typing import Final
 
 import pymysql
 from attrs import frozen
@@ -12,6 +12,7 @@ from pymysql.constants import CLIENT
 
 from capacity_adapters.engines.authorities import Stamp, stamp_of
 from capacity_adapters.engines.engine import Target
+from capacity_adapters.engines.mysql.logins import PLUGINS, CarefulConnection
 from capacity_core.model import CollectFailed, Reason, Tls, TlsMode
 
 LOCK_SECONDS: Final = 2  # how long to wait for one table that somebody is altering
@@ -22,19 +23,6 @@ VERIFYING: Final = frozenset({TlsMode.VERIFY_FULL, TlsMode.VERIFY_CA})
 _MARIADB: Final = re.compile(r"(\d+)\.(\d+)\.\d+(?:-\d+)?-MariaDB", re.IGNORECASE)
 
 Connection = pymysql.Connection
-
-
-class _RefuseClearText:
-    """A peer that asks for the password itself gets it only if we know who it is."""
-
-    def __init__(self, connection: object) -> None:
-        pass
-
-    def authenticate(self, _packet: object) -> NoReturn:
-        raise CollectFailed(Reason.TLS)
-
-
-CLEAR_TEXT: Final = ("mysql_clear_password", "dialog")
 
 
 @frozen
@@ -80,7 +68,7 @@ def prepare(target: Target) -> Connection:
     address = target.network
     tls = target.instance.tls
     encrypted = tls.mode is not TlsMode.INSECURE
-    connection = pymysql.connect(
+    connection = CarefulConnection(
         host=address.host,  # the name in the certificate
         port=address.port,
         password=target.password.reveal().encode(),
@@ -91,9 +79,7 @@ def prepare(target: Target) -> Connection:
         ssl=_context(tls) if encrypted else None,
         ssl_disabled=not encrypted,
         program_name="capacity-sync",
-        auth_plugin_map={}
-        if tls.mode in VERIFYING
-        else dict.fromkeys(CLEAR_TEXT, _RefuseClearText),
+        auth_plugin_map=dict(PLUGINS[tls.mode]),
     )
     connection.user = target.instance.username.encode()  # an empty one is not to become ours
     if tls.mode is TlsMode.PREFER:

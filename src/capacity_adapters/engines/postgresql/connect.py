@@ -3,7 +3,7 @@
 import selectors
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, Final
@@ -20,6 +20,7 @@ from capacity_adapters.engines.addresses import IPAddress
 from capacity_adapters.engines.authorities import stamp_of
 from capacity_adapters.engines.deadline import Guard
 from capacity_adapters.engines.engine import Target
+from capacity_core.messages import text
 from capacity_core.model import (
     CollectFailed,
     Failure,
@@ -123,14 +124,14 @@ def log_in(target: Target, guard: Guard, address: IPAddress, by: float) -> Link:
     settings = ("default_transaction_read_only=on", f"statement_timeout={limit}", SEARCH_PATH)
     options = " ".join(f"-c {setting}" for setting in settings)
     try:
-        pgconn, pooled = _start(_conninfo(target, address, options), by), False
+        pgconn, pooled = _started(target, address, options, by)
     except psycopg.OperationalError as error:
         said = str(error)
+        if "requested a cleartext password" in said:
+            raise CollectFailed(Reason.TLS, text("hint.password_asked")) from error
         if "permission denied for database" in said:
             raise _no_connect(target) from error
-        if "unsupported startup parameter" not in said:
-            raise
-        pgconn, pooled = _start(_conninfo(target, address, ""), by), True
+        raise
     guard.watch(pgconn.socket)
     connection: Connection = psycopg.Connection(pgconn)
     for kind in ("name", "text"):
@@ -139,6 +140,16 @@ def log_in(target: Target, guard: Guard, address: IPAddress, by: float) -> Link:
     connection.prepare_threshold = None
     cancel = pgconn.cancel_conn() if psycopg.capabilities.has_cancel_safe() else None
     return Link(connection, guard, pooled, cancel)
+
+
+def _started(target: Target, address: IPAddress, options: str, by: float) -> tuple[PGconn, bool]:
+    """Start with the options, or without where a pooler refuses them; say which it was."""
+    try:
+        return _start(_conninfo(target, address, options), by), False
+    except psycopg.OperationalError as error:
+        if "unsupported startup parameter" not in str(error):
+            raise
+    return _start(_conninfo(target, address, ""), by), True
 
 
 def _start(conninfo: str, by: float) -> PGconn:
@@ -192,15 +203,21 @@ def _conninfo(target: Target, address: IPAddress, options: str) -> str:
         options=options,
         sslmode="disable" if tls.mode is TlsMode.INSECURE else str(tls.mode),
         sslrootcert=authorities if tls.mode in VERIFYING else NOWHERE,
-        **_methods(tls.mode),
+        **methods(tls.mode),
     )
 
 
-def _methods(mode: TlsMode) -> dict[str, str]:
-    """Tell which ways to log in will do: the password itself only to whom we know."""
-    if "require_auth" not in _KNOWN:
+def methods(mode: TlsMode, known: Collection[str] = _KNOWN) -> dict[str, str]:
+    """Tell libpq which ways to log in will do: the password itself only to whom we know.
+
+    Raises CollectFailed if it is too old (before 16) to be told.
+    """
+    if "require_auth" in known:
+        return {"require_auth": "!sspi" if mode in VERIFYING else "!sspi,!password"}
+    if mode in VERIFYING:
         return {}
-    return {"require_auth": "!sspi" if mode in VERIFYING else "!sspi,!password"}
+    failure = Failure.of(Reason.DRIVER_MISSING, package="psycopg[binary]")
+    raise CollectFailed(failure.reason, failure.hint)
 
 
 def _milliseconds(by: float) -> int:
