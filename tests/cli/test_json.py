@@ -37,6 +37,7 @@ COMMANDS = [
     ["instance", "remove", "dbs"],
     ["instance", "remove", "nobody"],
     ["instance"],
+    ["engines"],
     ["store", "status"],
     ["store", "upgrade"],
     ["token", "create", "ci", "--scope", "view"],

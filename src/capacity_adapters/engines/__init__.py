@@ -29,11 +29,15 @@ __all__ = [
 
 @frozen
 class _Installed:
-    """An engine that ships: its facts, the module that holds it, what its driver is called."""
+    """An engine that ships: its facts, the module that holds it, what its driver is called.
+
+    `package` is what to install, `driver` the distribution of the driver if its name is another.
+    """
 
     facts: EngineFacts
     module: str
     package: str = ""
+    driver: str = ""
 
 
 _INSTALLED = (
@@ -56,7 +60,9 @@ def _engine_in(module: str) -> Engine:
 
 BUILT_IN: Mapping[str, EnginePlugin] = MappingProxyType(
     {
-        each.facts.db_type: EnginePlugin(each.facts, partial(_engine_in, each.module), each.package)
+        each.facts.db_type: EnginePlugin(
+            each.facts, partial(_engine_in, each.module), each.package, each.driver
+        )
         for each in _INSTALLED
     }
 )

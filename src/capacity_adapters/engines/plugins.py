@@ -23,12 +23,14 @@ class EnginePlugin:
     """An engine as an entry point of the group `capacity.engines` has to name it.
 
     The entry point's name is `facts.db_type`. `load` imports the driver and gives the engine; where
-    it raises ImportError, `package` is what to install.
+    it raises ImportError, `package` is what to install; `driver` is the distribution whose version
+    counts, where that is another one.
     """
 
     facts: EngineFacts
     load: Callable[[], Engine]
     package: str = ""
+    driver: str = ""
 
 
 @frozen
@@ -66,7 +68,7 @@ def plugins(ours: tuple[EngineFacts, ...]) -> Plugins:
         except _RefusedError as error:
             broken.append(BrokenPlugin(entry.name, source, str(error)))
         except (Exception, SystemExit) as error:  # noqa: BLE001 -- whatever foreign code does, the rest works
-            broken.append(BrokenPlugin(entry.name, source, _said(error)))
+            broken.append(BrokenPlugin(entry.name, source, said(error)))
         else:
             engines[entry.name], sources[entry.name] = engine, source
             taken |= dict.fromkeys(_keys(engine.facts), entry.name)
@@ -85,7 +87,7 @@ def _entry_points(broken: list[BrokenPlugin]) -> "Iterator[tuple[EntryPoint, str
             source = f"{distribution.name} {distribution.version}" if found else ""
         except Exception as error:  # noqa: BLE001 -- metadata that cannot be read harm nobody else
             if _may_be_ours(distribution):
-                broken.append(BrokenPlugin("?", _place(distribution), _said(error)))
+                broken.append(BrokenPlugin("?", _place(distribution), said(error)))
             continue
         if found and name not in seen:
             seen.add(name)
@@ -123,5 +125,6 @@ def _place(distribution: "Distribution") -> str:
     return str(getattr(distribution, "_path", "?"))
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
+    """Tell an error of foreign code in one short text."""
     return f"{type(error).__name__}: {error}"[:_SAID_CHARACTERS]

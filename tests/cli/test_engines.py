@@ -1,0 +1,57 @@
+"""`capacity engines`: ours, those of others, and what is broken of either."""
+
+import pytest
+from tests.cli.conftest import Cli
+from tests.engines.distributions import GOOD, install
+
+from capacity_adapters.engines import BUILT_IN
+
+pytestmark = pytest.mark.unit
+
+NO_DRIVER = """
+from capacity_adapters.engines import EnginePlugin
+from capacity_core.model import EngineFacts
+
+def load():
+    import driver_that_is_not_there
+
+PLUGIN = EnginePlugin(EngineFacts("lost", (), 1), load, "lost-driver[tls]")
+"""
+
+
+def test_every_engine_of_ours_is_listed_with_its_driver(cli: Cli) -> None:
+    said = cli("engines")
+    lines = said.out.splitlines()
+    assert [line.split()[0] for line in lines[1 : 1 + len(BUILT_IN)]] == list(BUILT_IN)
+    assert lines[1].startswith("postgresql  postgres, pg  5432  psycopg 3.")
+    listed = cli("engines", "--json").data
+    assert [each["db_type"] for each in listed["engines"]] == list(BUILT_IN)
+    assert {each["source"] for each in listed["engines"]} == {"built in"}
+    assert {each["problem"] for each in listed["engines"]} == {None}
+    assert listed["broken"] == []
+
+
+def test_engines_of_others_and_broken_ones_are_listed_apart(cli: Cli) -> None:
+    install(cli.home, "tiny_engine", "tiny = tiny_engine:PLUGIN", GOOD)
+    install(cli.home, "lost_engine", "lost = lost_engine:PLUGIN", NO_DRIVER)
+    wrong = NO_DRIVER.replace('"lost"', '"wrong"').replace("load,", "lambda: 7,")
+    install(cli.home, "wrong_engine", "wrong = wrong_engine:PLUGIN", wrong)
+    install(cli.home, "bad_engine", "bad = bad_engine:PLUGIN", "raise ValueError('two\\nlines')")
+    said = cli.process("engines", PYTHONPATH=str(cli.home))
+    assert said.code == 0
+    assert "tiny        tiny db       4711  tiny-driver not installed  ceiling" in said.out
+    told = [line for line in said.out.splitlines() if line.startswith("not usable")]
+    assert told == [
+        (
+            "not usable: lost: No module named 'driver_that_is_not_there'; "
+            "pip install 'lost-driver[tls]'"
+        ),
+        "not usable: wrong: load() gives int, no Engine",
+        "not usable: 'bad of bad_engine 1.2: ValueError: two\\nlines'",
+    ]
+    listed = cli.process("engines", "--json", PYTHONPATH=str(cli.home)).data
+    (lost,) = [each for each in listed["engines"] if each["db_type"] == "lost"]
+    assert lost["source"] == "lost_engine 1.2"
+    assert lost["capabilities"] is None
+    assert lost["driver"] == {"package": "lost-driver", "version": None}
+    assert [each["db_type"] for each in listed["broken"]] == ["bad"]
