@@ -1,7 +1,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-dialects check bench serve clean
+.PHONY: demo test test-dialects faults check bench serve clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
@@ -30,6 +30,10 @@ test-dialects: $(VENV)/.dialects
 	./tests/install_servers
 	./tests/dialects/install
 	$(BIN)/python -m pytest tests/dialects
+
+faults: $(VENV)/.ready
+	./tests/install_servers
+	$(BIN)/python -m tests.faults.run
 
 check: $(VENV)/.ready
 	$(BIN)/ruff format --check .

@@ -16,6 +16,8 @@ POSTGRES_WORDS = (
     b"N" + b"R\x00\x00\x00\x17\x00\x00\x00\x0aSCRAM-SHA-256\x00\x00" + b"S\x00\x00\x10\x00"
 )
 MYSQL_WORDS = b"\x6e\x00\x00\x00\x0a5.5.5-10.11.19-MariaDB\x00" + b"\x01" * 100
+TNS_WORDS = b"\x00\x6e\x00\x00\x02\x00\x00\x00\x01\x3a" + b"\x00" * 90  # ACCEPT
+TDS_WORDS = b"\x04\x01\x00\x6e\x00\x00\x01\x00" + b"\x00\x00\x15\x00\x06" + b"\x00" * 90  # PRELOGIN
 
 
 def silent(_peer: socket.socket, done: threading.Event) -> None:
@@ -40,20 +42,17 @@ def http(peer: socket.socket, _done: threading.Event) -> None:
     peer.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
 
 
-def drip_postgres(peer: socket.socket, done: threading.Event) -> None:
-    _drip(peer, done, POSTGRES_WORDS)
+def dripping(words: bytes) -> Behave:
+    """Say that byte by byte, and nothing more."""
 
+    def behave(peer: socket.socket, done: threading.Event) -> None:
+        for byte in words:
+            peer.sendall(bytes([byte]))
+            if done.wait(DRIP_SECONDS):
+                return
+        done.wait()
 
-def drip_mysql(peer: socket.socket, done: threading.Event) -> None:
-    _drip(peer, done, MYSQL_WORDS)
-
-
-def _drip(peer: socket.socket, done: threading.Event, words: bytes) -> None:
-    for byte in words:
-        peer.sendall(bytes([byte]))
-        if done.wait(DRIP_SECONDS):
-            return
-    done.wait()
+    return behave
 
 
 def saying(words: bytes) -> Behave:

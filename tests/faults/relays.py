@@ -5,8 +5,10 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
-from attrs import frozen
+from attrs import field, frozen
 from tests.faults.listeners import Behave
 from tests.servers import HOST
 
@@ -15,13 +17,17 @@ from tests.servers import HOST
 class Relay:
     """Pass everything on; each answer `delay` seconds late, `cut_after` bytes the last of all.
 
-    `rewrite` replaces some words, in both directions, by others of the same length.
+    `rewrite` replaces some words, in both directions, by others of the same length. Words of ours
+    that hold `marked` are passed on inside `around`. `answered` has the bytes of every answer.
     """
 
     port: int
     delay: float = 0.0
     cut_after: int | None = None
     rewrite: tuple[bytes, bytes] = (b"", b"")
+    marked: bytes | None = None
+    around: Callable[[], AbstractContextManager[None]] = nullcontext
+    answered: list[int] = field(factory=list)
 
     def __call__(self, peer: socket.socket, done: threading.Event) -> None:
         with socket.create_connection((HOST, self.port)) as server:
@@ -43,9 +49,12 @@ class Relay:
                         time.sleep(self.delay)
                         left = len(words) if self.cut_after is None else self.cut_after - said
                         words, said = words[:left], said + len(words)
+                        self.answered.append(len(words))
                     if not words:
                         return
-                    sink.sendall(words)
+                    meant = self.marked is not None and source is peer and self.marked in words
+                    with self.around() if meant else nullcontext():
+                        sink.sendall(words)
                     if self.cut_after is not None and said >= self.cut_after:
                         return
 

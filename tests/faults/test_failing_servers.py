@@ -1,12 +1,11 @@
 """Real servers that freeze, die, fill up or are far away in the middle of a conversation."""
 
-import os
-import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import pytest
+from tests.faults.cutting import cuts
+from tests.faults.freezing import PHASES, SERVERS, freeze, sessions_left, wait_until
 from tests.faults.listeners import listening
 from tests.faults.relays import Relay, doorman
 from tests.servers import Server, start_mariadb, start_postgres, temporary
@@ -36,49 +35,36 @@ END_OURS = f"SELECT pg_terminate_backend(({OURS}))"
 INSECURE = Tls(TlsMode.INSECURE)
 
 
-@contextmanager
-def frozen(pid: int) -> Iterator[None]:
-    """Stop a process: its kernel goes on acknowledging what we send."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
-def wait_until(done: Callable[[], bool], seconds: float = 5.0) -> None:
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, "it went on"
-        time.sleep(0.02)
-
-
 def inventory_failure(coordinator: CapacityExaminer) -> Reason:
     with pytest.raises(CollectFailed) as caught:
         coordinator.fetch_inventory()
     return caught.value.failure.reason
 
 
-def test_a_frozen_back_end_ends_at_the_deadline(postgres: Server) -> None:
-    coordinator = coordinator_of(server_instance(postgres), deadline=DEADLINE)
-    with postgres_admin(postgres) as admin:
-        started = time.monotonic()
-        with connected(coordinator):
-            ((pid,),) = admin.execute(OURS).fetchall()
-            with frozen(pid):
-                assert inventory_failure(coordinator) is Reason.TIMEOUT
-                coordinator.disconnect()
-                assert time.monotonic() - started < DEADLINE + GRACE
+@pytest.fixture(scope="module", params=list(SERVERS))
+def own_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    kind = SERVERS[request.param]
+    with temporary(kind.start) as server:
+        kind.fill(server)
+        yield server
 
 
-def test_a_frozen_mariadb_ends_at_the_deadline() -> None:
-    with temporary(start_mariadb) as server:
-        coordinator = coordinator_of(server_instance(server), deadline=DEADLINE)
-        started = time.monotonic()
-        with connected(coordinator), frozen(server.pid):
-            assert inventory_failure(coordinator) is Reason.TIMEOUT
-            coordinator.disconnect()
-            assert time.monotonic() - started < DEADLINE + GRACE
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_frozen_server_ends_at_the_deadline_and_keeps_nothing_of_ours(
+    own_server: Server, phase: str
+) -> None:
+    seen = freeze(own_server, phase, seconds=DEADLINE)
+    assert seen.fits(Reason.TIMEOUT), seen
+
+
+def test_a_stream_that_is_cut_is_a_failure_or_the_whole_truth(own_server: Server) -> None:
+    told, lies = cuts(
+        lambda port: port_instance(own_server.scheme, port, username="bench"), own_server.port, 23
+    )
+    assert not lies
+    assert told.pop("nowhere") == {"whole"}
+    assert set(map(frozenset, told.values())) == {frozenset({Reason.CONNECTION_LOST})}
+    assert not sessions_left(own_server)
 
 
 def test_a_server_that_we_leave_is_told_to_stop(postgres: Server) -> None:
@@ -238,31 +224,6 @@ def test_a_full_mariadb_is_told() -> None:
         finally:
             for each in held:
                 each.disconnect()
-
-
-@pytest.mark.parametrize("after", [1, 40, 100, 150, 200, 250, 300, 350, 400, 500, 600])
-@pytest.mark.parametrize("engine", ["postgres", "mariadb"])
-def test_a_stream_that_is_cut_is_a_failure_or_the_whole_truth(
-    request: pytest.FixtureRequest, engine: str, after: int
-) -> None:
-    server: Server = request.getfixturevalue(engine)
-    db_type = server_instance(server).db_type
-    _, whole = ask(server_instance(server))
-    with listening(Relay(server.port, cut_after=after)) as port:
-        coordinator = coordinator_of(port_instance(db_type, port, username="bench"))
-        told = whole_or_reason(coordinator)
-        coordinator.disconnect()
-    assert told in (sizes(whole), Reason.CONNECTION_LOST)
-
-
-def whole_or_reason(coordinator: CapacityExaminer) -> dict[str, int] | Reason | None:
-    if not coordinator.connect():
-        return coordinator.failure.reason if coordinator.failure else None
-    try:
-        seen = coordinator.fetch_inventory().databases
-        return sizes(coordinator.collect_capacity({e.name for e in seen if not e.is_system}))
-    except CollectFailed as error:
-        return error.failure.reason
 
 
 def test_a_pooler_that_refuses_options_gets_bounded_read_only_transactions(

@@ -1,69 +1,37 @@
 """Peers that misbehave at connect: ended in time, with the right reason, and nothing leaks."""
 
+import socket
 import threading
-import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from pathlib import Path
 
 import pytest
 from tests.faults import listeners
 from tests.faults.listeners import listening
+from tests.faults.matrix import LISTENERS, expected, holdings, left_behind, meet, network_engines
 from tests.targets import port_instance, refusal
 
-from capacity_adapters.engines import TargetPolicy
 from capacity_core.model import Tls
 
 CONNECT_DEADLINE = 0.6
-GRACE = 0.5  # what a conversation may take beyond its deadline
-
-Listener = Callable[[], AbstractContextManager[int]]
-CASES: list[tuple[str, str, Listener, str]] = [
-    ("postgresql", "closed", listeners.closed, "refused"),
-    ("postgresql", "silent", lambda: listening(listeners.silent), "timeout"),
-    # SSH's first letter says "TLS it is" in PostgreSQL, and the rest a record that never ends.
-    ("postgresql", "garbage", lambda: listening(listeners.garbage), "timeout"),
-    ("postgresql", "closer", lambda: listening(listeners.closer), "connection_lost"),
-    ("postgresql", "reset", lambda: listening(listeners.reset), "connection_lost"),
-    ("postgresql", "http", lambda: listening(listeners.http), "protocol"),
-    ("postgresql", "drip", lambda: listening(listeners.drip_postgres), "timeout"),
-    ("postgresql", "backlog", listeners.full_backlog, "timeout"),
-    ("mysql", "closed", listeners.closed, "refused"),
-    ("mysql", "silent", lambda: listening(listeners.silent), "timeout"),
-    ("mysql", "garbage", lambda: listening(listeners.garbage), "protocol"),
-    ("mysql", "closer", lambda: listening(listeners.closer), "connection_lost"),
-    ("mysql", "reset", lambda: listening(listeners.reset), "connection_lost"),
-    # Who speaks first? The driver waits for a greeting, the web server for a request.
-    ("mysql", "http", lambda: listening(listeners.http), "timeout"),
-    ("mysql", "drip", lambda: listening(listeners.drip_mysql), "timeout"),
-    ("mysql", "backlog", listeners.full_backlog, "timeout"),
-]
+ENGINES = network_engines()
 
 
-@pytest.mark.parametrize(
-    ("db_type", "listener", "reason"),
-    [pytest.param(case[0], case[2], case[3], id="-".join(case[:2])) for case in CASES],
-)
-def test_a_misbehaving_peer_ends_in_time_with_its_reason(
-    db_type: str, listener: Listener, reason: str
-) -> None:
-    with listener() as port:
-        started = time.monotonic()
-        told = refusal(
-            port_instance(db_type, port),
-            deadline=20.0,
-            policy=TargetPolicy(connect_deadline=CONNECT_DEADLINE),
-        )
-        elapsed = time.monotonic() - started
-    assert told == reason
-    assert elapsed < CONNECT_DEADLINE + GRACE
+@pytest.mark.parametrize("fault", LISTENERS)
+@pytest.mark.parametrize("db_type", ENGINES)
+def test_a_misbehaving_peer_ends_in_time_with_its_reason(db_type: str, fault: str) -> None:
+    seen = meet(db_type, fault, seconds=CONNECT_DEADLINE)
+    assert seen.fits(expected(db_type, fault)), seen
 
 
 @pytest.mark.parametrize(
     ("db_type", "behave", "tls", "reason"),
     [
         ("postgresql", listeners.garbage, "insecure", "protocol"),
-        ("postgresql", listeners.drip_postgres, "require", "tls"),  # it says N: no TLS here
+        (
+            "postgresql",
+            listeners.dripping(listeners.POSTGRES_WORDS),
+            "require",
+            "tls",
+        ),  # it says N: no TLS here
         ("mysql", listeners.garbage, "insecure", "protocol"),
         ("mysql", listeners.saying(listeners.MYSQL_WORDS), "require", "tls"),
     ],
@@ -90,26 +58,22 @@ def test_nobody_unknown_is_told_the_password_itself(plugin: str, tls: str) -> No
     assert heard == [b""]
 
 
-@pytest.mark.parametrize("db_type", ["postgresql", "mysql"])
-@pytest.mark.parametrize("behave", [listeners.silent, listeners.drip_mysql, listeners.garbage])
-def test_a_hundred_bad_peers_leak_neither_thread_nor_descriptor(
-    db_type: str, behave: listeners.Behave
-) -> None:
-    policy = TargetPolicy(connect_deadline=0.02)
-    with listening(behave) as port:
-        instance = port_instance(db_type, port)
-        refusal(instance, policy=policy)
-        threads, descriptors = our_threads(), open_descriptors()
-        for _ in range(110):
-            refusal(instance, policy=policy)
-        assert our_threads() == threads
-    assert open_descriptors() <= descriptors
+@pytest.mark.parametrize("fault", ["silent", "drip", "garbage"])
+@pytest.mark.parametrize("db_type", ENGINES)
+def test_a_hundred_bad_peers_leak_neither_thread_nor_descriptor(db_type: str, fault: str) -> None:
+    meet(db_type, fault, seconds=0.02)
+    seen = meet(db_type, fault, seconds=0.02, rounds=100)
+    assert not seen.leaks
 
 
-def our_threads() -> list[str]:
-    names = (thread.name for thread in threading.enumerate())
-    return sorted(name for name in names if name.startswith(("deadline", "sizes", "look-up")))
-
-
-def open_descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+def test_what_stays_behind_is_seen() -> None:
+    before, forgotten, done = holdings(), socket.socket(), threading.Event()
+    thread = threading.Thread(target=done.wait, name="forgotten")
+    thread.start()
+    try:
+        assert left_behind(before) == ("forgotten", "socket")
+    finally:
+        done.set()
+        thread.join()
+        forgotten.close()
+    assert not left_behind(before)
