@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from capacity_core.filters import FilterRules
 from capacity_core.model import (
@@ -90,10 +90,11 @@ def account_for(asked: AbstractSet[str], report: CapacityReport) -> CapacityRepo
     """Give every database that was asked for exactly one fate, and no other database any.
 
     A size outside 0 ... 2**63 - 1, or with an outcome that has none, and a database that the
-    report forgets are outcome `error`.
+    report forgets are outcome `error`; what merely comes with a size (used, ceiling, duration)
+    and is outside is unknown.
     """
     fates = {f.name: f for f in report.unmeasured if f.outcome in _WITHOUT_SIZE}
-    good = {s.name: s for s in report.sizes if s.name in asked and _is_possible(s)}
+    good = {s.name: _believed(s) for s in report.sizes if s.name in asked and _is_possible(s)}
     missing = [name for name in sorted(asked) if name not in good]
     return CapacityReport(
         sizes=tuple(sorted(good.values(), key=lambda size: (-size.size_bytes, size.name))),
@@ -102,8 +103,18 @@ def account_for(asked: AbstractSet[str], report: CapacityReport) -> CapacityRepo
 
 
 def _is_possible(size: DatabaseSize) -> bool:
-    optional = (size.data_size_bytes, size.log_size_bytes, size.used_size_bytes, size.ceiling_bytes)
-    parts = (size.size_bytes, *(part or 0 for part in optional))
-    return size.outcome in _WITH_SIZE and all(
-        type(part) is int and 0 <= part <= MAX_BYTES for part in parts
-    )
+    parts = (size.size_bytes, size.data_size_bytes or 0, size.log_size_bytes or 0)
+    return size.outcome in _WITH_SIZE and all(map(_is_count, parts))
+
+
+def _believed(size: DatabaseSize) -> DatabaseSize:
+    """Forget what comes with a size and cannot be."""
+    extras = (size.used_size_bytes, size.ceiling_bytes, size.duration_ms)
+    used, ceiling, duration = (n if _is_count(n) else None for n in extras)
+    if (used, ceiling, duration) == extras:
+        return size
+    return evolve(size, used_size_bytes=used, ceiling_bytes=ceiling, duration_ms=duration)
+
+
+def _is_count(number: object) -> bool:
+    return type(number) is int and 0 <= number <= MAX_BYTES

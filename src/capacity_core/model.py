@@ -263,7 +263,7 @@ class DatabaseSize:
     log_size_bytes: int | None = None
     used_size_bytes: int | None = None
     ceiling_bytes: int | None = None
-    freshness: Freshness = Freshness.LIVE
+    freshness: Freshness = field(default=Freshness.LIVE, converter=Freshness)
     duration_ms: int | None = None
     outcome: Outcome = Outcome.MEASURED
 

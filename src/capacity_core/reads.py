@@ -4,10 +4,11 @@ from datetime import date, datetime
 from typing import Generic, TypeVar
 
 from attrs import field, frozen
+from attrs.converters import optional
 
 from capacity_core.errors import InvalidInputError
 from capacity_core.messages import text
-from capacity_core.model import Outcome
+from capacity_core.model import Freshness, Outcome
 
 Row = TypeVar("Row")
 
@@ -45,8 +46,10 @@ class Page(Generic[Row]):
 class SizeRow:
     """One database on one business day.
 
-    Bytes are those of the day's latest measurement, None if there was none; `last_outcome`
-    and `last_attempt_at` are of the day's latest attempt, measured or not.
+    Bytes are those of the day's latest measurement, None if there was none, as are `method`,
+    `freshness` and `duration_ms` (milliseconds); `last_outcome` and `last_attempt_at` are of the
+    day's latest attempt, measured or not. `method_changed`: the latest earlier day with a size
+    had another method, so the two do not compare.
     """
 
     database_name: str
@@ -58,6 +61,11 @@ class SizeRow:
     collected_at: datetime | None
     last_outcome: Outcome = field(converter=Outcome)
     last_attempt_at: datetime
+    used_size_bytes: int | None = None
+    ceiling_bytes: int | None = None
+    freshness: Freshness | None = field(default=None, converter=optional(Freshness))
+    duration_ms: int | None = None
+    method_changed: bool = False
 
 
 @frozen

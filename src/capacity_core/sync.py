@@ -185,7 +185,7 @@ def _keep_attempt(service: InstanceCapacitySyncActionsService, result: _Result) 
 
 def _refuse_if_moved(asked: Instance, now: Instance) -> None:
     """What one server answered is not kept as another's, nor its password sealed for it."""
-    for name in ("db_type", "address", "username", "database_name"):
+    for name in ("db_type", "address", "username", "database_name", "level"):
         if getattr(asked, name) != getattr(now, name):
             raise ConflictError(text("error.instance_moved", name=now.name))
 

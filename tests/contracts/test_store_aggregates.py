@@ -12,7 +12,7 @@ def test_a_first_day_has_nothing_to_compare_with(store: AnyStore, instance_id: i
     sync(store, instance_id, {"a": DatabaseSize("a", 10, "m", 7, 3), "b": 20}, on_day(0))
     day = on_day(0).day
     databases, days = aggregates_of(store, instance_id)
-    unknown = (None,) * 8
+    unknown = (*(None,) * 8, False)
     assert databases == {
         ("a", day): (day, day, 1, 10, 10, 10, 1, 7, 7, 7, 1, 3, 3, 3, *unknown),
         ("b", day): (day, day, 1, 20, 20, 20, 0, None, None, None, 0, None, None, None, *unknown),
@@ -29,7 +29,7 @@ def test_a_change_is_against_the_last_known_day_which_is_named(
     databases, days = aggregates_of(store, instance_id)
     third = 1 * 100.0 / 3
     assert databases["a", on_day(9).day][14:] == (
-        on_day(0).day, 1, -1, None, third, -50.0, None, third,
+        on_day(0).day, 1, -1, None, third, -50.0, None, third, False,
     )  # fmt: skip
     assert ("a", on_day(4).day) not in databases
     assert databases["b", on_day(9).day][14:16] == (on_day(4).day, 0)
@@ -56,6 +56,33 @@ def test_the_trend_follows_the_unrounded_percentage(
     sync(store, instance_id, {"a": before}, on_day(0))
     sync(store, instance_id, {"a": after}, on_day(1))
     assert aggregates_of(store, instance_id)[1][-1][-1] == trend
+
+
+def test_a_change_of_method_is_a_break_with_a_day_but_without_a_change(
+    store: AnyStore, instance_id: int
+) -> None:
+    sync(store, instance_id, {"a": DatabaseSize("a", 3, "old", 2, 1), "b": 1}, on_day(0))
+    sync(store, instance_id, {"a": Outcome.DENIED, "b": 1}, on_day(1))
+    sync(store, instance_id, {"a": DatabaseSize("a", 9, "new", 7, 2), "b": 2}, on_day(2))
+    sync(store, instance_id, {"a": DatabaseSize("a", 12, "new", 7, 5), "b": 2}, on_day(3))
+    databases, days = aggregates_of(store, instance_id)
+    assert databases["a", on_day(2).day][14:] == (on_day(0).day, *(None,) * 7, True)
+    assert databases["a", on_day(3).day][14:18] == (on_day(2).day, 3, 0, 3)
+    assert databases["b", on_day(2).day][15] == 1
+    assert [row[-1] for (name, _), row in sorted(databases.items()) if name == "a"] == [
+        False, True, False,
+    ]  # fmt: skip
+    assert [day[11] for day in days] == [None, 0, 7, 3]
+
+
+def test_a_break_that_a_later_sync_of_the_day_takes_back_compares_again(
+    store: AnyStore, instance_id: int
+) -> None:
+    for method, day in (("old", on_day(0)), ("new", on_day(1)), ("old", on_day(1, seconds=60))):
+        sync(store, instance_id, {"a": DatabaseSize("a", 3 + day.at.second, method)}, day)
+        row = aggregates_of(store, instance_id)[0]["a", day.day]
+        assert row[-1] == (method == "new")
+    assert row[15] == 0
 
 
 def test_growth_from_nothing_is_a_change_without_a_percentage(

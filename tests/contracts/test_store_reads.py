@@ -7,7 +7,7 @@ from tests.stores import AnyStore, Found, on_day, sync
 
 from capacity_core.filters import FilterRules
 from capacity_core.inventory import reconcile
-from capacity_core.model import Inventory, Outcome, SeenDatabase
+from capacity_core.model import DatabaseSize, Freshness, Inventory, Outcome, SeenDatabase
 from capacity_core.ports import DateRange
 from capacity_core.reads import Paging
 
@@ -74,6 +74,66 @@ def test_history_is_newest_first_within_the_range(store: AnyStore, instance_id: 
     assert [row.size_bytes for row in open_start.rows] == [1, 0]
     assert [row.size_bytes for row in open_end.rows] == [5, 4]
     assert (nothing.rows, nothing.total) == ((), 0)
+
+
+def test_a_day_with_another_method_than_the_last_known_is_marked(
+    store: AnyStore, instance_id: int
+) -> None:
+    days: list[DatabaseSize | Outcome] = [
+        Outcome.DENIED,
+        DatabaseSize("a", 1, "old"),
+        Outcome.TIMED_OUT,
+        DatabaseSize("a", 2, "new"),
+        DatabaseSize("a", 3, "new"),
+        Outcome.TIMED_OUT,
+        DatabaseSize("a", 3, "old"),
+    ]
+    marked = [False, False, False, True, False, False, True]
+    for number, fate in enumerate(days):
+        found: Found = {"a": fate, "b": 1}
+        sync(store, instance_id, found, on_day(number))
+        with store.begin() as work:
+            database = work.reads.databases(instance_id, Paging()).rows[0]
+        assert database.latest is not None
+        assert database.latest.method_changed == marked[number]
+        if database.size is not None:
+            assert database.size.method_changed == marked[number - (number in {2, 5})]
+    with store.begin() as work:
+        history = work.reads.history(instance_id, "a", DateRange(), Paging())
+        page = work.reads.history(instance_id, "a", DateRange(on_day(3).day), Paging(4, 1))
+        on_days = [work.reads.sizes_on(instance_id, on_day(number).day) for number in range(7)]
+        other = work.reads.history(instance_id, "b", DateRange(), Paging())
+    assert [row.method_changed for row in history.rows] == marked[::-1]
+    assert [row.method_changed for row in page.rows] == [True]
+    assert [[r.method_changed for r in rows if r.database_name == "a"] for rows in on_days] == [
+        [mark] for mark in marked
+    ]
+    assert not any(row.method_changed for row in other.rows)
+
+
+def test_what_comes_with_a_size_is_that_of_the_days_latest_measurement(
+    store: AnyStore, instance_id: int
+) -> None:
+    full = DatabaseSize(
+        "a",
+        9,
+        "m",
+        used_size_bytes=7,
+        ceiling_bytes=2**63 - 1,
+        freshness=Freshness.ESTIMATE,
+        duration_ms=12,
+    )
+    told = []
+    founds: list[Found] = [{"a": full}, {"a": Outcome.DENIED}, {"a": 8}]
+    for number, found in enumerate(founds):
+        sync(store, instance_id, found, on_day(0, number))
+        with store.begin() as work:
+            [row] = work.reads.sizes_on(instance_id, None)
+            [database] = work.reads.databases(instance_id, Paging()).rows
+        assert database.size == database.latest == row
+        told.append((row.used_size_bytes, row.ceiling_bytes, row.freshness, row.duration_ms))
+    kept = (7, 2**63 - 1, Freshness.ESTIMATE, 12)
+    assert told == [kept, kept, (None, None, Freshness.LIVE, None)]
 
 
 def test_sizes_of_a_day_are_largest_first_then_by_name(store: AnyStore, instance_id: int) -> None:

@@ -20,6 +20,7 @@ from capacity_core.inventory import reconcile
 from capacity_core.model import (
     MAX_BYTES,
     DatabaseSize,
+    Freshness,
     Inventory,
     LastSync,
     Outcome,
@@ -96,6 +97,7 @@ def test_sizes_come_back_as_they_were_measured(store: AnyStore, instance_id: int
             collected_at=NOON,
             last_outcome=Outcome.MEASURED,
             last_attempt_at=NOON,
+            freshness=Freshness.LIVE,
         )
     }
 

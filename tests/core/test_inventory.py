@@ -75,6 +75,17 @@ def test_an_offline_or_invalid_database_may_have_a_size_and_no_other(outcome: Ou
     assert kept == ((size,) if outcome in may else ())
 
 
+@pytest.mark.parametrize("extra", ["used_size_bytes", "ceiling_bytes", "duration_ms"])
+@pytest.mark.parametrize("nonsense", [-1, MAX_BYTES + 1, True, 1.5])
+def test_what_comes_with_a_size_and_cannot_be_is_unknown(extra: str, nonsense: int) -> None:
+    good = DatabaseSize("a", 5, "m", used_size_bytes=4, ceiling_bytes=MAX_BYTES, duration_ms=0)
+    lie: dict[str, Any] = {extra: nonsense}
+    unknown: dict[str, Any] = {extra: None}
+    told = CapacityReport((evolve(good, **lie),))
+    assert account_for(frozenset("a"), told).sizes == (evolve(good, **unknown),)
+    assert account_for(frozenset("a"), CapacityReport((good,))).sizes == (good,)
+
+
 def test_a_fate_without_a_size_is_never_called_measured() -> None:
     said = CapacityReport((), (Unmeasured.of("a", Outcome.ERROR),))
     liar = CapacityReport((), (evolve(said.unmeasured[0], outcome=Outcome.MEASURED),))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -27,7 +28,7 @@ from tests.stores import (
 from capacity_adapters.memory import MemoryStore
 from capacity_adapters.store import Store, open_store
 from capacity_core.errors import SyncInProgressError
-from capacity_core.model import MAX_BYTES, DatabaseSize, Outcome
+from capacity_core.model import MAX_BYTES, DatabaseSize, Freshness, Outcome
 from capacity_core.ports import DateRange, Lease
 from capacity_core.reads import Paging
 
@@ -37,7 +38,15 @@ PARTS = st.none() | BYTES
 FATES = st.one_of(
     st.sampled_from([outcome for outcome in Outcome if outcome is not Outcome.MEASURED]),
     BYTES,
-    st.builds(DatabaseSize, st.just(""), BYTES, st.just("m"), PARTS, PARTS),
+    st.builds(
+        DatabaseSize,
+        st.just(""),
+        BYTES,
+        st.sampled_from(["m", "n"]),
+        *[PARTS] * 4,
+        st.sampled_from(Freshness),
+        PARTS,
+    ),
 )
 FOUND = st.dictionaries(NAMES, FATES, max_size=5)
 Found = dict[str, int | DatabaseSize | Outcome]
@@ -45,15 +54,9 @@ Found = dict[str, int | DatabaseSize | Outcome]
 
 def named(found: Found) -> Found:
     return {
-        name: DatabaseSize(name, fate.size_bytes, fate.method, *_parts(fate))
-        if isinstance(fate, DatabaseSize)
-        else fate
+        name: evolve(fate, name=name) if isinstance(fate, DatabaseSize) else fate
         for name, fate in found.items()
     }
-
-
-def _parts(size: DatabaseSize) -> tuple[int | None, int | None]:
-    return size.data_size_bytes, size.log_size_bytes
 
 
 class StoresAgree(RuleBasedStateMachine):

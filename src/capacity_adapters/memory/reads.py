@@ -1,10 +1,18 @@
 """The questions of lists and pages, answered from memory."""
 
+from collections.abc import Mapping
 from datetime import date
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from capacity_adapters.memory.rows import KnownDatabase, State, Work, latest_size, page_of
+from capacity_adapters.memory.rows import (
+    KnownDatabase,
+    State,
+    Work,
+    is_break,
+    latest_size,
+    page_of,
+)
 from capacity_core.ports import DateRange
 from capacity_core.reads import DatabaseRow, InstanceDay, Page, Paging, SizeRow
 
@@ -27,20 +35,22 @@ class MemoryReads:
         start, end = days.start or date.min, days.end or date.max
         rows = self._work.read().sizes.get((instance_id, database_name), {})
         newest_first = sorted((day for day in rows if start <= day <= end), reverse=True)
-        return page_of([rows[day] for day in newest_first], paging)
+        return page_of([_marked(rows, rows[day]) for day in newest_first], paging)
 
     def sizes_on(self, instance_id: int, day: date | None) -> list[SizeRow]:
         sizes = self._work.read().sizes
-        rows = [
-            row for key, days in sizes.items() if key[0] == instance_id for row in days.values()
-        ]
+        histories = [days for (owner, _), days in sizes.items() if owner == instance_id]
         if day is None:
-            day = max((row.collected_date for row in rows), default=None)
-        today = [row for row in rows if row.collected_date == day]
+            day = max((max(days) for days in histories), default=date.min)
+        today = [_marked(days, days[day]) for days in histories if day in days]
         return sorted(today, key=_largest_first)
 
     def instance_day(self, instance_id: int, day: date) -> InstanceDay | None:
         return self._work.read().totals.get(instance_id, {}).get(day)
+
+
+def _marked(days: Mapping[date, SizeRow], row: SizeRow) -> SizeRow:
+    return evolve(row, method_changed=is_break(row, latest_size(days, row.collected_date)))
 
 
 def _largest_first(row: SizeRow) -> tuple[bool, int, str]:
@@ -49,6 +59,7 @@ def _largest_first(row: SizeRow) -> tuple[bool, int, str]:
 
 def _database_row(state: State, instance_id: int, name: str, known: KnownDatabase) -> DatabaseRow:
     days = state.sizes.get((instance_id, name), {})
+    size = latest_size(days)
     return DatabaseRow(
         database_name=name,
         is_active=known.is_active,
@@ -56,6 +67,6 @@ def _database_row(state: State, instance_id: int, name: str, known: KnownDatabas
         first_seen_date=known.first_seen_date,
         last_seen_date=known.last_seen_date,
         deleted_at=known.deleted_at,
-        size=latest_size(days),
-        latest=days[max(days)] if days else None,
+        size=_marked(days, size) if size else None,
+        latest=_marked(days, days[max(days)]) if days else None,
     )

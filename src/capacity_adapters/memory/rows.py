@@ -62,6 +62,7 @@ class DatabaseAggregate:
     data_size_change_percent: float | None
     log_size_change_percent: float | None
     growth_rate: float | None
+    is_break: bool
 
 
 @frozen(kw_only=True)
@@ -138,14 +139,25 @@ def latest_size(days: Mapping[date, SizeRow], before: date = date.max) -> SizeRo
     return days[max(known)] if known else None
 
 
+def is_break(row: SizeRow, baseline: SizeRow | None) -> bool:
+    """Say whether two sizes of a database were found out in different ways."""
+    methods = (row.method, baseline.method if baseline else None)
+    return None not in methods and methods[0] != methods[1]
+
+
 def database_aggregate(row: SizeRow, baseline: SizeRow | None) -> DatabaseAggregate | None:
-    """One day of one database against the last day that is known; None without a size."""
+    """One day of one database against the last day that is known; None without a size.
+
+    Across a change of method nothing compares, but the day it broke with is named.
+    """
     size = row.size_bytes
     if size is None:
         return None
-    size_before = baseline.size_bytes if baseline else None
-    data_before = baseline.data_size_bytes if baseline else None
-    log_before = baseline.log_size_bytes if baseline else None
+    broken = is_break(row, baseline)
+    comparable = None if broken else baseline
+    size_before = comparable.size_bytes if comparable else None
+    data_before = comparable.data_size_bytes if comparable else None
+    log_before = comparable.log_size_bytes if comparable else None
     size_change = _change(size, size_before)
     data_change = _change(row.data_size_bytes, data_before)
     log_change = _change(row.log_size_bytes, log_before)
@@ -173,6 +185,7 @@ def database_aggregate(row: SizeRow, baseline: SizeRow | None) -> DatabaseAggreg
         log_size_change_bytes=log_change,
         log_size_change_percent=_percent(log_change, log_before),
         growth_rate=size_percent,
+        is_break=broken,
     )
 
 

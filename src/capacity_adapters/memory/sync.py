@@ -68,6 +68,10 @@ class MemoryRepository:
                 collected_at=moment.at,
                 last_outcome=size.outcome,
                 last_attempt_at=moment.at,
+                used_size_bytes=size.used_size_bytes,
+                ceiling_bytes=size.ceiling_bytes,
+                freshness=size.freshness,
+                duration_ms=size.duration_ms,
             )
             _put_size(state, instance_id, row)
         for fate in report.unmeasured:

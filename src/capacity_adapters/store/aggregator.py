@@ -35,11 +35,11 @@ def _percent(change: str, before: str) -> str:
 
 
 def _before(column: str) -> str:
-    # Most engines know no parts: then nothing is looked up.
-    return f"""CASE WHEN {column} IS NULL OR baseline_date IS NULL THEN NULL ELSE (
+    # Most engines know no parts: then nothing is looked up. Across a break nothing compares.
+    return f"""CASE WHEN {column} IS NULL OR baseline_date IS NULL OR is_break THEN NULL ELSE (
         SELECT stats.{column} FROM database_size_stats AS stats
-        WHERE stats.instance_id = :instance_id AND stats.database_name = today.database_name
-            AND stats.collected_date = today.baseline_date) END"""  # noqa: S608 -- our own names
+        WHERE stats.instance_id = :instance_id AND stats.database_name = series.database_name
+            AND stats.collected_date = series.baseline_date) END"""  # noqa: S608 -- our own names
 
 
 _PERCENTS: Final = {
@@ -51,7 +51,7 @@ _DATABASES = _upsert(
     database_size_aggregations,
     f"""
 WITH today AS MATERIALIZED (
-    SELECT database_name, size_bytes, data_size_bytes, log_size_bytes, (
+    SELECT database_name, method, size_bytes, data_size_bytes, log_size_bytes, (
         SELECT earlier.collected_date FROM database_size_stats AS earlier
         WHERE earlier.instance_id = :instance_id
             AND earlier.database_name = stats.database_name
@@ -59,11 +59,17 @@ WITH today AS MATERIALIZED (
         ORDER BY earlier.collected_date DESC LIMIT 1) AS baseline_date
     FROM database_size_stats AS stats
     WHERE instance_id = :instance_id AND collected_date = :day AND size_bytes IS NOT NULL
+), series AS MATERIALIZED (
+    SELECT today.*, coalesce(method <> (
+        SELECT stats.method FROM database_size_stats AS stats
+        WHERE stats.instance_id = :instance_id AND stats.database_name = today.database_name
+            AND stats.collected_date = today.baseline_date), false) AS is_break
+    FROM today
 ), compared AS MATERIALIZED (
-    SELECT today.*, {_before("size_bytes")} AS size_before,
+    SELECT series.*, {_before("size_bytes")} AS size_before,
         {_before("data_size_bytes")} AS data_size_before,
         {_before("log_size_bytes")} AS log_size_before
-    FROM today
+    FROM series
 )
 SELECT :instance_id, database_name, 'daily', :day, :day, 1, size_bytes, size_bytes, size_bytes,
     CASE WHEN data_size_bytes IS NULL THEN 0 ELSE 1 END, data_size_bytes, data_size_bytes,
@@ -72,7 +78,8 @@ SELECT :instance_id, database_name, 'daily', :day, :day, 1, size_bytes, size_byt
     log_size_bytes,
     baseline_date, size_bytes - size_before, data_size_bytes - data_size_before,
     log_size_bytes - log_size_before,
-    {_PERCENTS["size"]}, {_PERCENTS["data_size"]}, {_PERCENTS["log_size"]}, {_PERCENTS["size"]}
+    {_PERCENTS["size"]}, {_PERCENTS["data_size"]}, {_PERCENTS["log_size"]}, {_PERCENTS["size"]},
+    is_break
 FROM compared WHERE true
 """,  # noqa: S608 -- our own names
 )

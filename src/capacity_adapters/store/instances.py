@@ -120,8 +120,9 @@ def instance_of(row: Row[Any]) -> Instance:
         address=_address_of(row),
         username=row.username,
         database_name=row.database_name,
+        level=row.level,
         password_ref=row.password_ref,
-        tls=Tls(row.tls_mode, row.tls_ca),
+        tls=Tls(row.tls_mode, row.tls_ca, row.tls_cert, row.tls_key),
         timezone=row.timezone,
         filters=FilterRules(
             tuple(rules["exclude"]), tuple(rules["include"]), ignore_case=rules["ignore_case"]
@@ -152,9 +153,12 @@ def columns_of(instance: Instance) -> dict[str, object]:
         "path": path,
         "username": instance.username,
         "database_name": instance.database_name,
+        "level": instance.level,
         "password_ref": instance.password_ref,
         "tls_mode": instance.tls.mode,
         "tls_ca": instance.tls.ca,
+        "tls_cert": instance.tls.cert,
+        "tls_key": instance.tls.key,
         "timezone": instance.timezone,
         "filters": json.dumps(filters),
         "description": instance.description,

@@ -4,7 +4,7 @@ from datetime import date
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Row, Select, and_, func, select
+from sqlalchemy import ColumnElement, FromClause, Row, Select, and_, false, func, select
 
 from capacity_adapters.store.statements import can_be_known, sought
 from capacity_adapters.store.tables import (
@@ -27,9 +27,37 @@ _SIZE_COLUMNS = (
     _STATS.collected_at,
     _STATS.last_outcome,
     _STATS.last_attempt_at,
+    _STATS.used_size_bytes,
+    _STATS.ceiling_bytes,
+    _STATS.freshness,
+    _STATS.duration_ms,
 )
-_WIDTH = len(_SIZE_COLUMNS)
-_SIZES = select(*_SIZE_COLUMNS)
+
+
+def _method_changed(row: FromClause) -> ColumnElement[bool]:
+    """Compare with the latest earlier day that has a size, found by its full key."""
+    earlier = database_size_stats.alias("earlier")
+    before = (
+        select(earlier.c.method)
+        .where(
+            earlier.c.instance_id == row.c.instance_id,
+            earlier.c.database_name == row.c.database_name,
+            earlier.c.collected_date < row.c.collected_date,
+            earlier.c.size_bytes.is_not(None),
+        )
+        .order_by(earlier.c.collected_date.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    return func.coalesce(row.c.method != before, false()).label("method_changed")
+
+
+def _size_columns(row: FromClause) -> list[ColumnElement[Any]]:
+    return [*(row.c[column.name] for column in _SIZE_COLUMNS), _method_changed(row)]
+
+
+_WIDTH = len(_SIZE_COLUMNS) + 1
+_SIZES = select(*_size_columns(database_size_stats))
 _DAYS = instance_size_stats.c
 _DAY = select(
     _DAYS.collected_date,
@@ -133,8 +161,8 @@ def _databases(instance_id: int, paging: Paging) -> Select[Any]:
             page.c.first_seen_date,
             page.c.last_seen_date,
             page.c.deleted_at,
-            *(size.c[column.name] for column in _SIZE_COLUMNS),
-            *(latest.c[column.name] for column in _SIZE_COLUMNS),
+            *_size_columns(size),
+            *_size_columns(latest),
         )
         .select_from(page)
         .outerjoin(size, on(size, page.c.size_day))

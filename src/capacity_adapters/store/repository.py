@@ -52,10 +52,13 @@ WHERE instance_id = :instance_id AND is_active
 _STATS = portable("""
 INSERT INTO database_size_stats AS kept
     (instance_id, database_name, collected_date, size_bytes, data_size_bytes, log_size_bytes,
-    method, collected_at, last_outcome, last_attempt_at)
+    method, collected_at, last_outcome, last_attempt_at, used_size_bytes, ceiling_bytes, freshness,
+    duration_ms)
 SELECT :instance_id, item.value ->> 0, :day, CAST(item.value ->> 2 AS BIGINT),
     CAST(item.value ->> 3 AS BIGINT), CAST(item.value ->> 4 AS BIGINT), item.value ->> 5,
-    CASE WHEN item.value ->> 2 IS NOT NULL THEN :at END, item.value ->> 1, :at
+    CASE WHEN item.value ->> 2 IS NOT NULL THEN :at END, item.value ->> 1, :at,
+    CAST(item.value ->> 6 AS BIGINT), CAST(item.value ->> 7 AS BIGINT), item.value ->> 8,
+    CAST(item.value ->> 9 AS BIGINT)
 FROM {items} WHERE true
 ON CONFLICT (instance_id, database_name, collected_date) DO UPDATE SET
     size_bytes = coalesce(excluded.size_bytes, kept.size_bytes),
@@ -66,7 +69,14 @@ ON CONFLICT (instance_id, database_name, collected_date) DO UPDATE SET
     method = coalesce(excluded.method, kept.method),
     collected_at = coalesce(excluded.collected_at, kept.collected_at),
     last_outcome = excluded.last_outcome,
-    last_attempt_at = excluded.last_attempt_at
+    last_attempt_at = excluded.last_attempt_at,
+    used_size_bytes = CASE WHEN excluded.size_bytes IS NULL
+        THEN kept.used_size_bytes ELSE excluded.used_size_bytes END,
+    ceiling_bytes = CASE WHEN excluded.size_bytes IS NULL
+        THEN kept.ceiling_bytes ELSE excluded.ceiling_bytes END,
+    freshness = coalesce(excluded.freshness, kept.freshness),
+    duration_ms = CASE WHEN excluded.size_bytes IS NULL
+        THEN kept.duration_ms ELSE excluded.duration_ms END
 """)
 
 # Sizes are looked up by their full key: a join goes wrong on a store without statistics. They
@@ -152,6 +162,10 @@ class StoreRepository:
                 size.data_size_bytes,
                 size.log_size_bytes,
                 size.method,
+                size.used_size_bytes,
+                size.ceiling_bytes,
+                size.freshness,
+                size.duration_ms,
             )
             for size in report.sizes
         ]

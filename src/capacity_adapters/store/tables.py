@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
     text,
 )
 
@@ -74,9 +75,12 @@ instances = Table(
     Column("path", Text),
     Column("username", Text, nullable=False),
     Column("database_name", Text),
+    Column("level", Text, nullable=False, server_default="database"),
     Column("password_ref", Text),
     Column("tls_mode", Text, nullable=False),
     Column("tls_ca", Text),
+    Column("tls_cert", Text),
+    Column("tls_key", Text),
     Column("timezone", Text),
     Column("filters", Text, nullable=False),
     Column("description", Text, nullable=False),
@@ -141,6 +145,9 @@ database_size_stats = Table(
     Column("collected_at", UtcDateTime),
     Column("last_outcome", Text, nullable=False),
     Column("last_attempt_at", UtcDateTime, nullable=False),
+    *_bytes("used_size_bytes", "ceiling_bytes", nullable=True),
+    Column("freshness", Text),
+    Column("duration_ms", BigInteger),
     Index("ix_database_size_stats_day", "instance_id", "collected_date", "database_name"),
 )
 
@@ -181,6 +188,7 @@ database_size_aggregations = Table(
     *_bytes("size_change_bytes", "data_size_change_bytes", "log_size_change_bytes", nullable=True),
     *_doubles("size_change_percent", "data_size_change_percent", "log_size_change_percent"),
     Column("growth_rate", Double),
+    Column("is_break", Boolean, nullable=False, server_default=false()),
 )
 
 instance_size_aggregations = Table(
