@@ -21,6 +21,7 @@ from capacity_core.inventory import reconcile
 from capacity_core.model import (
     CapacityReport,
     DatabaseSize,
+    Instance,
     Inventory,
     LastSync,
     Moment,
@@ -119,6 +120,11 @@ def add_instance(store: AnyStore, name: str = "shop", *, port: int = 5432) -> in
         kept = work.instances.add(an_instance(name, port=port))
         work.commit()
     return kept.id
+
+
+def instance_in(store: AnyStore, instance_id: int) -> Instance:
+    with store.begin() as work:
+        return work.instances.get(instance_id)
 
 
 def on_day(number: int, seconds: int = 0) -> Moment:

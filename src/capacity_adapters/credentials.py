@@ -29,7 +29,7 @@ class PasswordSource:
 
     environ: Mapping[str, str] = field(repr=False)
     folder: Path | None
-    sealed: Callable[[int], Secret | None]
+    sealed: Callable[[Instance], Secret | None]
 
     def secret_for(self, instance: Instance) -> Secret:
         """Find the instance's password; one without a reference logs in with none.
@@ -40,7 +40,7 @@ class PasswordSource:
         if reference is None:
             return Secret("")
         try:
-            secret = self._find(instance.id, reference)
+            secret = self._find(instance, reference)
         except CollectFailed:
             raise
         except (OSError, ValueError, CapacityError) as error:
@@ -49,9 +49,9 @@ class PasswordSource:
             raise _unavailable(reference)
         return secret
 
-    def _find(self, instance_id: int, reference: str) -> Secret | None:
+    def _find(self, instance: Instance, reference: str) -> Secret | None:
         if reference == SEALED:
-            return self.sealed(instance_id)
+            return self.sealed(instance)
         kind, _, name = reference.partition(":")
         if kind == "env" and name.startswith(ENV_PREFIX) and name not in OWN_VARIABLES:
             value = self.environ.get(name)

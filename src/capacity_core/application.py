@@ -101,8 +101,8 @@ class CapacityApplication:
                 )
                 result = service.sync_instance_capacity(instance_id)
                 if password is not None and result.scenario not in NOT_CONNECTED:
-                    work.credentials.seal(instance_id, password)
                     now = work.instances.hold(instance_id)  # it may have been edited meanwhile
+                    work.credentials.seal(now, password)
                     work.instances.save(evolve(now, password_ref=SEALED))
                 work.commit()
                 committed = True
@@ -151,7 +151,7 @@ class CapacityApplication:
         with self.begin() as work:
             instance = work.instances.add(draft)
             if password is not None:
-                work.credentials.seal(instance.id, password)
+                work.credentials.seal(instance, password)
             work.commit()
         return instance
 
@@ -206,8 +206,8 @@ class CapacityApplication:
     ) -> Instance:
         """Change the named fields of InstanceFields.
 
-        A kept password belongs to its address: it is forgotten when the address changes. A new
-        one takes the place of a reference.
+        A password belongs to its address: when that changes, a kept one is forgotten, and a
+        password_ref has to be given again. A new password takes the place of a reference.
         Raises NotFoundError, InvalidInputError, ConflictError.
         """
         _refuse_sealed(changes.get("password_ref"))
@@ -219,10 +219,10 @@ class CapacityApplication:
             new = changed_instance(old, _with_password(fields, password), self.engines, self.now())
             moved = (old.db_type, old.address) != (new.db_type, new.address)
             self._check_path(new, from_afar=from_afar and moved)
-            if moved and password is None and new.password_ref == SEALED:
-                new = evolve(new, password_ref=None)
+            if moved and password is None and "password_ref" not in changes:
+                new = _without_password(new)
             if password is not None:
-                work.credentials.seal(instance_id, password)
+                work.credentials.seal(new, password)
             elif new.password_ref != SEALED:
                 work.credentials.forget(instance_id)
             work.instances.save(new)
@@ -322,6 +322,16 @@ def _refuse_sealed(password_ref: object) -> None:
 def _check_password(password: Secret | None) -> None:
     if password is not None:
         check_text("password", password.reveal())
+
+
+def _without_password(moved: Instance) -> Instance:
+    """Take no password along to another address unless somebody says so.
+
+    Raises InvalidInputError for a reference, which whoever moved the instance cannot see through.
+    """
+    if moved.password_ref not in {None, SEALED}:
+        raise InvalidInputError("password_ref", text("field.password_ref_again"))
+    return evolve(moved, password_ref=None)
 
 
 def _with_password(fields: InstanceFields, password: Secret | None) -> InstanceFields:

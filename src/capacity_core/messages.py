@@ -136,6 +136,10 @@ CATALOGUE: Mapping[str, Translation] = MappingProxyType(
             "password_ref 须为 env:CAPACITY_SECRET_... 或 file:文件名",
             "password_ref is env:CAPACITY_SECRET_... or file: with a plain file name",
         ),
+        "field.password_ref_again": Translation(
+            "实例换了地址: 请重新给出 password_ref 或 password",
+            "The instance moves to another address: give password_ref again, or a password",
+        ),
         "field.one_password": Translation(
             "password 与 password_ref 只能有一个", "Give password or password_ref, not both"
         ),

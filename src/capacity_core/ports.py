@@ -142,9 +142,11 @@ class Instances(Protocol):
 
 
 class Credentials(Protocol):
-    """Passwords kept in the store, sealed and bound to their instance."""
+    """Passwords kept in the store, sealed and bound to their instance and its address."""
 
-    def seal(self, instance_id: int, secret: Secret) -> None: ...
+    def seal(self, instance: Instance, secret: Secret) -> None:
+        """Keep it for this instance at its address, and for no other."""
+        ...
 
     def forget(self, instance_id: int) -> None: ...
 

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import evolve
 from tests.builders import NOON, an_instance
-from tests.stores import AnyStore, add_instance
+from tests.stores import AnyStore, add_instance, instance_in
 
 from capacity_core.access import ApiToken, Scope, hash_token
 from capacity_core.errors import ConflictError, NotFoundError, StoreError
 from capacity_core.filters import FilterRules
 from capacity_core.model import (
+    CollectFailed,
     FileAddress,
     Instance,
     LastSync,
     Level,
     NetworkAddress,
+    Reason,
     Scenario,
     Secret,
     Tls,
@@ -156,18 +158,38 @@ def test_pages_are_ordered_by_code_point(store: AnyStore) -> None:
 
 
 def test_a_sealed_password_opens_again(store: "MemoryStore | Store", instance_id: int) -> None:
-    assert store.secret_of(instance_id) is None
+    instance = instance_in(store, instance_id)
+    assert store.secret_of(instance) is None
     for password in ("first", "zweites 密码\n ", ""):
         with store.begin() as work:
-            work.credentials.seal(instance_id, Secret(password))
+            work.credentials.seal(instance, Secret(password))
             work.commit()
-        secret = store.secret_of(instance_id)
+        secret = store.secret_of(instance)
         assert secret is not None
         assert secret.reveal() == password
     with store.begin() as work:
         work.credentials.forget(instance_id)
         work.commit()
-    assert store.secret_of(instance_id) is None
+    assert store.secret_of(instance) is None
+
+
+def test_a_sealed_password_opens_at_its_own_address_only(
+    store: "MemoryStore | Store", instance_id: int
+) -> None:
+    instance = instance_in(store, instance_id)
+    with store.begin() as work:
+        work.credentials.seal(instance, Secret("s"))
+        work.commit()
+    for elsewhere in (
+        evolve(instance, address=NetworkAddress("rogue.example.org", 5432)),
+        evolve(instance, address=NetworkAddress("127.0.0.1", 1)),
+        evolve(instance, address=FileAddress("/rogue")),
+        evolve(instance, db_type="mysql"),
+    ):
+        with pytest.raises(CollectFailed) as refused:
+            store.secret_of(elsewhere)
+        assert refused.value.failure.reason is Reason.CREDENTIAL_UNAVAILABLE
+    assert store.secret_of(evolve(instance, description="new")) is not None
 
 
 def test_a_token_is_found_by_its_hash_until_it_is_revoked(store: AnyStore) -> None:

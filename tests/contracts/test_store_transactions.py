@@ -20,7 +20,7 @@ def test_what_was_not_committed_is_undone(store: AnyStore, instance_id: int) -> 
     with store.begin() as work:
         stage(work, instance_id, {"a": 1}, DAY)
         work.instances.add(an_instance("second"))
-        work.credentials.seal(instance_id, Secret("x"))
+        work.credentials.seal(work.instances.get(instance_id), Secret("x"))
     with store.begin() as work:
         assert work.repository.known_databases(instance_id) == {}
         assert work.reads.sizes_on(instance_id, None) == []

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from attrs import define, evolve, field
@@ -32,6 +33,8 @@ from capacity_core.model import (
     Reason,
     Scenario,
     Secret,
+    Tls,
+    TlsMode,
 )
 from capacity_core.ports import CapacityExaminer, DateRange, Instances, Lease
 from capacity_core.reads import Paging
@@ -39,6 +42,7 @@ from capacity_core.reads import Paging
 pytestmark = pytest.mark.unit
 
 SHOP = InstanceFields(name="shop", db_type="pg", host="db.example.org", username="reader")
+REFERRED: dict[str, Any] = {"password_ref": "env:CAPACITY_SECRET_X"}
 FILES = InstanceFields(name="files", db_type="sqlite", path="/srv/files")
 
 
@@ -149,11 +153,11 @@ def test_a_password_is_kept_only_after_a_connect_that_worked(
     shop = application.add_instance(SHOP)
     target.coordinator = ScriptedCoordinator(connects=False, failure=Failure.of(Reason.AUTH_FAILED))
     application.sync(shop.id, password=Secret("wrong"))
-    assert store.secret_of(shop.id) is None
+    assert store.secret_of(shop) is None
     assert application.get_instance(shop.id).password_ref is None
     target.coordinator = ScriptedCoordinator(report=CapacityReport())
     application.sync(shop.id, password=Secret("right"))
-    kept = store.secret_of(shop.id)
+    kept = store.secret_of(shop)
     assert kept is not None
     assert kept.reveal() == "right"
     assert application.get_instance(shop.id).password_ref == SEALED
@@ -183,7 +187,7 @@ def test_a_sync_of_an_instance_that_moved_meanwhile_keeps_nothing(
     target.meanwhile = lambda: application.edit_instance(shop.id, changes)
     with pytest.raises(ConflictError):
         application.sync(shop.id, password=Secret("of the old place"))
-    assert store.secret_of(shop.id) is None
+    assert store.secret_of(shop) is None
     assert application.sizes_on(shop.id, None) == []
     target.meanwhile = lambda: None
     assert application.sync(shop.id).scenario is Scenario.COMPLETE
@@ -259,7 +263,7 @@ def test_a_registered_password_is_sealed(
     application: CapacityApplication, store: MemoryStore
 ) -> None:
     shop = application.add_instance(SHOP, password=Secret("s"))
-    kept = store.secret_of(shop.id)
+    kept = store.secret_of(shop)
     assert kept is not None
     assert (shop.password_ref, kept.reveal()) == (SEALED, "s")
 
@@ -277,7 +281,7 @@ def test_a_sealed_password_never_follows_its_instance_to_another_address(
     shop = application.add_instance(SHOP, password=Secret("s"))
     moved = application.edit_instance(shop.id, {"host": "rogue.example.org"})
     assert moved.password_ref is None
-    assert store.secret_of(shop.id) is None
+    assert store.secret_of(shop) is None
 
 
 def test_an_edit_that_stays_at_the_address_keeps_the_password(
@@ -289,7 +293,7 @@ def test_an_edit_that_stays_at_the_address_keeps_the_password(
     )
     assert edited.password_ref == SEALED
     assert application.get_instance(shop.id).description == "d"
-    assert store.secret_of(shop.id) is not None
+    assert store.secret_of(shop) is not None
 
 
 def test_a_new_password_may_come_with_a_new_address(
@@ -298,9 +302,32 @@ def test_a_new_password_may_come_with_a_new_address(
     shop = application.add_instance(SHOP, password=Secret("old"))
     changes = {"host": "new.example.org"}
     moved = application.edit_instance(shop.id, changes, password=Secret("new"))
-    kept = store.secret_of(shop.id)
+    kept = store.secret_of(moved)
     assert kept is not None
     assert (moved.password_ref, kept.reveal()) == (SEALED, "new")
+
+
+@pytest.mark.parametrize("changes", [{"host": "rogue.example.org"}, {"port": 1}])
+def test_a_reference_never_follows_its_instance_to_another_address_unsaid(
+    application: CapacityApplication, changes: dict[str, object]
+) -> None:
+    shop = application.add_instance(evolve(SHOP, **REFERRED))
+    with pytest.raises(InvalidInputError) as caught:
+        application.edit_instance(shop.id, changes)
+    assert caught.value.field == "password_ref"
+    assert application.get_instance(shop.id).address == shop.address
+    for given in (REFERRED["password_ref"], None):
+        moved = application.edit_instance(shop.id, {**changes, "password_ref": given})
+        assert moved.password_ref == given
+        application.edit_instance(shop.id, {"host": SHOP.host, "port": SHOP.port, **REFERRED})
+
+
+def test_an_edit_that_stays_at_the_address_keeps_the_reference(
+    application: CapacityApplication,
+) -> None:
+    shop = application.add_instance(evolve(SHOP, **REFERRED))
+    changes = {"username": "other", "tls": Tls(TlsMode.REQUIRE), "host": SHOP.host}
+    assert application.edit_instance(shop.id, changes).password_ref == shop.password_ref
 
 
 def test_a_new_password_takes_the_place_of_a_reference(
@@ -309,7 +336,7 @@ def test_a_new_password_takes_the_place_of_a_reference(
     shop = application.add_instance(evolve(SHOP, password_ref="env:CAPACITY_SECRET_X"))
     edited = application.edit_instance(shop.id, {}, password=Secret("new"))
     assert edited.password_ref == SEALED
-    assert store.secret_of(shop.id) is not None
+    assert store.secret_of(shop) is not None
 
 
 def test_nobody_says_from_outside_that_a_password_is_sealed(
@@ -340,7 +367,7 @@ def test_a_removed_instance_forgets_its_password_and_is_gone(
 ) -> None:
     shop = application.add_instance(SHOP, password=Secret("s"))
     application.remove_instance(shop.id)
-    assert store.secret_of(shop.id) is None
+    assert store.secret_of(shop) is None
     assert application.find_instance("shop") is None
     assert application.instances(Paging()).total == 0
 

@@ -48,7 +48,7 @@ def test_every_field_of_a_new_instance_is_kept_and_shown_but_its_password(
     assert (shown["has_password"], shown["password_ref"]) == (True, None)
     got = service.call("GET", f"/instances/{shown['id']}").json()["data"]["instance"]
     assert got == shown
-    secret = service.store.secret_of(shown["id"])
+    secret = service.store.secret_of(service.application.get_instance(shown["id"]))
     assert secret is not None
     assert secret.reveal() == "s3cret"
 
@@ -76,7 +76,7 @@ def test_null_clears_what_may_be_empty(service: Service) -> None:
 def test_null_as_password_forgets_it(service: Service) -> None:
     instance_id = added(service, **FULL)["id"]
     assert changed(service, instance_id, password=None)["has_password"] is False
-    assert service.store.secret_of(instance_id) is None
+    assert service.store.secret_of(service.application.get_instance(instance_id)) is None
 
 
 def test_a_password_and_a_reference_take_each_others_place(service: Service) -> None:
@@ -84,7 +84,7 @@ def test_a_password_and_a_reference_take_each_others_place(service: Service) -> 
     reference = "env:CAPACITY_SECRET_SHOP"
     after = changed(service, instance_id, password_ref=reference)
     assert (after["has_password"], after["password_ref"]) == (False, reference)
-    assert service.store.secret_of(instance_id) is None
+    assert service.store.secret_of(service.application.get_instance(instance_id)) is None
     after = changed(service, instance_id, password="new")
     assert (after["has_password"], after["password_ref"]) == (True, None)
     after = changed(service, instance_id, password=None, password_ref=reference)
@@ -95,7 +95,7 @@ def test_a_kept_password_does_not_follow_to_another_host(service: Service) -> No
     instance_id = added(service, **FULL)["id"]
     assert changed(service, instance_id, description="x")["has_password"] is True
     assert changed(service, instance_id, host="elsewhere.example")["has_password"] is False
-    assert service.store.secret_of(instance_id) is None
+    assert service.store.secret_of(service.application.get_instance(instance_id)) is None
 
 
 def test_filters_and_tls_are_replaced_whole(service: Service) -> None:

@@ -14,7 +14,7 @@ from capacity_adapters.credentials import PasswordSource, read_password, secret_
 from capacity_adapters.settings import Settings, read_settings
 from capacity_core.errors import SettingsError, StoreError
 from capacity_core.messages import Language, Text, render
-from capacity_core.model import CollectFailed, Reason, Secret
+from capacity_core.model import CollectFailed, Instance, Reason, Secret
 
 
 def source(
@@ -116,7 +116,7 @@ def test_without_a_folder_no_file_is_read() -> None:
 
 @pytest.mark.parametrize("error", [StoreError(Text("gone")), SettingsError(Text("key"))])
 def test_a_store_or_key_that_fails_is_a_credential_that_is_unavailable(error: Exception) -> None:
-    def failing(_instance_id: int) -> Secret:
+    def failing(_instance: Instance) -> Secret:
         raise error
 
     assert "sealed" in refused(PasswordSource({}, None, failing), "sealed")

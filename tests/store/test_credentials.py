@@ -1,7 +1,11 @@
-"""Sealed passwords: unreadable, bound to their instance and their key."""
+"""Sealed passwords: unreadable, bound to their instance, its address and their key."""
+
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
-from tests.stores import KEY, add_instance, execute, rows
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from tests.stores import KEY, add_instance, execute, instance_in, rows
 
 from capacity_adapters.store import Store, open_store
 from capacity_core.errors import StoreError
@@ -13,14 +17,14 @@ PASSWORD = "correct horse"
 def sealed(store: Store, name: str = "shop", password: str = PASSWORD) -> int:
     instance_id = add_instance(store, name)
     with store.begin() as work:
-        work.credentials.seal(instance_id, Secret(password))
+        work.credentials.seal(work.instances.get(instance_id), Secret(password))
         work.commit()
     return instance_id
 
 
 def refused(store: Store, instance_id: int) -> bool:
     with pytest.raises(CollectFailed) as unavailable:
-        store.secret_of(instance_id)
+        store.secret_of(instance_in(store, instance_id))
     return unavailable.value.failure.reason is Reason.CREDENTIAL_UNAVAILABLE
 
 
@@ -74,4 +78,52 @@ def test_without_a_key_nothing_is_sealed(store_url: str) -> None:
     with pytest.raises(StoreError):
         sealed(store)
     assert rows(store, "credentials") == []
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    ["host = 'rogue.example.org'", "port = 1", "db_type = 'mysql'", "path = '/rogue', host = NULL"],
+)
+def test_a_row_does_not_open_at_an_address_that_was_changed_behind_our_back(
+    real_store: Store, elsewhere: str
+) -> None:
+    instance_id = sealed(real_store)
+    execute(real_store, f"UPDATE instances SET {elsewhere}")  # noqa: S608 -- from the list above
+    assert refused(real_store, instance_id)
+
+
+def seal_as_before(store: Store, instance_id: int) -> None:
+    """Leave a row as it was when rows knew their instance and key only."""
+    key_id = sha256(b"capacity-sync key id\0" + KEY).hexdigest()[:16]
+    bound = f"capacity-sync credential {instance_id} {key_id}".encode()
+    execute(
+        store,
+        "UPDATE credentials SET nonce = :nonce, sealed = :sealed",
+        nonce=bytes(12),
+        sealed=AESGCM(KEY).encrypt(bytes(12), PASSWORD.encode(), bound),
+    )
+
+
+def test_a_row_of_before_opens_once_and_is_bound_to_its_address_then(real_store: Store) -> None:
+    instance_id = sealed(real_store)
+    seal_as_before(real_store, instance_id)
+    for _ in range(2):
+        secret = real_store.secret_of(instance_in(real_store, instance_id))
+        assert secret is not None
+        assert secret.reveal() == PASSWORD
+    assert bytes(12) not in rows(real_store, "credentials")[0]
+    execute(real_store, "UPDATE instances SET host = 'rogue.example.org'")
+    assert refused(real_store, instance_id)
+
+
+def test_a_row_of_before_opens_even_where_it_cannot_be_bound_yet(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path / 'store.db'}", secret_key=lambda: KEY)
+    instance_id = sealed(store)
+    seal_as_before(store, instance_id)
+    stuck = "BEGIN SELECT RAISE(ABORT, 'stuck'); END"
+    execute(store, f"CREATE TRIGGER stuck BEFORE UPDATE ON credentials {stuck}")
+    secret = store.secret_of(instance_in(store, instance_id))
+    assert secret is not None
+    assert secret.reveal() == PASSWORD
     store.close()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from attrs import evolve
 from sqlalchemy import text
 from tests.builders import an_instance
 from tests.servers import Server
@@ -131,4 +132,4 @@ def test_a_row_needs_its_instance(real_store: Store) -> None:
     with pytest.raises(StoreError), real_store.begin() as work:
         work.repository.save_database_stats(999, report_of({"a": 1}), on_day(0))
     with pytest.raises(StoreError), real_store.begin() as work:
-        work.credentials.seal(999, Secret("x"))
+        work.credentials.seal(evolve(an_instance(), id=999), Secret("x"))

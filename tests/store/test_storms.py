@@ -78,7 +78,7 @@ def test_ten_writers_at_once_lose_nothing(store: AnyStore) -> None:
         for turn in range(ROUNDS):
             instance_id = add_instance(store, f"i{number}-{turn}")
             with store.begin() as work:
-                work.credentials.seal(instance_id, Secret("x"))
+                work.credentials.seal(work.instances.get(instance_id), Secret("x"))
                 work.commit()
 
     at_once(writes)

@@ -136,7 +136,8 @@ def edit(
 ) -> Report:
     """Change the fields that are given; an empty value takes one away.
 
-    A kept password belongs to its address: it is forgotten when the address changes.
+    A password belongs to its address: when that changes, a kept one is forgotten, and a
+    --password-ref has to be given again.
     """
     password = given_password(password_env, password_file)
     with session.application() as application:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from attrs import evolve, frozen
 
-from capacity_adapters.memory.rows import State, Work, living, page_of
+from capacity_adapters.memory.rows import State, Work, bound_to, living, page_of
 from capacity_adapters.names import refuse_unstorable
 from capacity_core.access import ApiToken, Scope
 from capacity_core.errors import ConflictError, NotFoundError
@@ -70,8 +70,8 @@ def _place(instance: Instance) -> tuple[str, str, int]:
 class MemoryCredentials:
     _work: Work
 
-    def seal(self, instance_id: int, secret: Secret) -> None:
-        self._work.write().passwords[instance_id] = secret
+    def seal(self, instance: Instance, secret: Secret) -> None:
+        self._work.write().passwords[instance.id] = bound_to(instance), secret
 
     def forget(self, instance_id: int) -> None:
         self._work.write().passwords.pop(instance_id, None)

@@ -9,10 +9,12 @@ from attrs import define, field, frozen
 from capacity_core.access import ApiToken
 from capacity_core.errors import NotFoundError
 from capacity_core.messages import text
-from capacity_core.model import Instance, Secret
+from capacity_core.model import Address, Instance, Secret
 from capacity_core.reads import InstanceDay, Page, Paging, Row, SizeRow
 
 GROWING_PERCENT: Final = 5.0
+
+Bound = tuple[str, Address]
 
 
 @frozen
@@ -88,12 +90,17 @@ class InstanceAggregate:
     trend_direction: str
 
 
+def bound_to(instance: Instance) -> Bound:
+    """Say what a password is kept for."""
+    return instance.db_type, instance.address
+
+
 @define
 class State:
     """All that is kept. A draft shares the values, which are frozen or replaced, never changed."""
 
     instances: dict[int, Instance] = field(factory=dict)
-    passwords: dict[int, Secret] = field(factory=dict)
+    passwords: dict[int, tuple[Bound, Secret]] = field(factory=dict)
     tokens: dict[str, ApiToken] = field(factory=dict)
     leases: dict[int, HeldLease] = field(factory=dict)
     databases: dict[int, Mapping[str, KnownDatabase]] = field(factory=dict)

@@ -11,11 +11,12 @@ from attrs import define, evolve, field, frozen
 
 from capacity_adapters.memory.reads import MemoryReads
 from capacity_adapters.memory.register import MemoryCredentials, MemoryInstances, MemoryTokens
-from capacity_adapters.memory.rows import HeldLease, State, living
+from capacity_adapters.memory.rows import HeldLease, State, bound_to, living
 from capacity_adapters.memory.sync import MemoryAggregator, MemoryRepository
 from capacity_core.errors import StoreError, SyncInProgressError
+from capacity_core.instances import SEALED
 from capacity_core.messages import text
-from capacity_core.model import Secret
+from capacity_core.model import CollectFailed, Failure, Instance, Reason, Secret
 from capacity_core.ports import Lease
 
 WRITER_PATIENCE_SECONDS = 30
@@ -40,8 +41,13 @@ class MemoryStore:
     def leases(self) -> "MemoryLeases":
         return MemoryLeases(self)
 
-    def secret_of(self, instance_id: int) -> Secret | None:
-        return self.state.passwords.get(instance_id)
+    def secret_of(self, instance: Instance) -> Secret | None:
+        """Give the kept password. Raises CollectFailed if it is for another address."""
+        bound, secret = self.state.passwords.get(instance.id, (None, None))
+        if secret is not None and bound != bound_to(instance):
+            failure = Failure.of(Reason.CREDENTIAL_UNAVAILABLE, ref=SEALED)
+            raise CollectFailed(failure.reason, failure.hint)
+        return secret
 
     def check(self) -> None:
         """Memory can always be used."""

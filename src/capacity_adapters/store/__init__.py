@@ -12,7 +12,7 @@ from capacity_adapters.store.schema import StoreState, StoreStatus, make_usable,
 from capacity_adapters.store.unit_of_work import StoreUnitOfWork
 from capacity_core.errors import StoreError
 from capacity_core.messages import text
-from capacity_core.model import Secret
+from capacity_core.model import Instance, Secret
 from capacity_core.ports import Lease
 
 __all__ = ["Store", "StoreState", "StoreStatus", "open_store", "store_status", "upgrade_store"]
@@ -41,9 +41,9 @@ class Store:
     def leases(self) -> StoreLeases:
         return StoreLeases(self._database)
 
-    def secret_of(self, instance_id: int) -> Secret | None:
+    def secret_of(self, instance: Instance) -> Secret | None:
         """Open the instance's sealed password. Raises CollectFailed if this key cannot."""
-        return secret_of(self._database, self._secret_key, instance_id)
+        return secret_of(self._database, self._secret_key, instance)
 
     def check(self) -> None:
         """Raises StoreError while the store cannot be used."""

@@ -1,19 +1,28 @@
-"""Passwords, sealed with AES-256-GCM and bound to their instance: rows cannot be swapped."""
+"""Passwords, sealed with AES-256-GCM and bound to their instance and address.
 
+A row opens neither for another instance nor for the same one at another address, whoever changed
+which row.
+"""
+
+import json
+import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import Delete, delete, insert, select
+from sqlalchemy import Delete, Row, delete, insert, select, update
 
 from capacity_adapters.store.database import Database
 from capacity_adapters.store.statements import sought
 from capacity_adapters.store.tables import credentials
 from capacity_adapters.store.work import Work
+from capacity_core.errors import StoreError
 from capacity_core.instances import SEALED
-from capacity_core.model import CollectFailed, Failure, Reason, Secret
+from capacity_core.model import CollectFailed, Failure, FileAddress, Instance, Reason, Secret
+
+log = logging.getLogger(__name__)
 
 NONCE_BYTES: Final = 12
 
@@ -23,19 +32,11 @@ class StoreCredentials:
     _work: Work
     _secret_key: Callable[[], bytes]
 
-    def seal(self, instance_id: int, secret: Secret) -> None:
-        from cryptography.hazmat.primitives.ciphers.aead import (  # noqa: PLC0415 -- slow to import
-            AESGCM,
-        )
-
-        key = self._secret_key()
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        key_id = _key_id(key)
-        sealed = AESGCM(key).encrypt(nonce, secret.reveal().encode(), _bound(instance_id, key_id))
-        row = {"instance_id": instance_id, "key_id": key_id, "nonce": nonce, "sealed": sealed}
+    def seal(self, instance: Instance, secret: Secret) -> None:
+        row = _sealed(instance, secret, self._secret_key())
         with self._work.write() as connection:
-            connection.execute(_without(instance_id))
-            connection.execute(insert(credentials).values(row))
+            connection.execute(_without(instance.id))
+            connection.execute(insert(credentials).values(instance_id=instance.id, **row))
 
     def forget(self, instance_id: int) -> None:
         with self._work.write() as connection:
@@ -43,30 +44,64 @@ class StoreCredentials:
 
 
 def secret_of(
-    database: Database, secret_key: Callable[[], bytes], instance_id: int
+    database: Database, secret_key: Callable[[], bytes], instance: Instance
 ) -> Secret | None:
     """Open the instance's kept password, if there is one.
 
-    Raises CollectFailed if this key cannot: it is another one, or the row was tampered with.
+    Raises CollectFailed if this key cannot: it is another one, the row was tampered with, or the
+    password was kept for another address.
     """
+    columns = credentials.c.key_id, credentials.c.nonce, credentials.c.sealed
+    asked = select(*columns).where(credentials.c.instance_id == sought(instance.id))
+    with database.reading() as connection:
+        row = connection.execute(asked).one_or_none()
+    if row is None:
+        return None
+    key = secret_key()
+    secret = _opened(key, row, _bound(instance, row.key_id))
+    if secret is None:
+        secret = _opened(key, row, _bound_before(instance.id, row.key_id))
+        if secret is None:
+            failure = Failure.of(Reason.CREDENTIAL_UNAVAILABLE, ref=SEALED)
+            raise CollectFailed(failure.reason, failure.hint)
+        _reseal(database, instance, row, _sealed(instance, secret, key))
+    return secret
+
+
+def _sealed(instance: Instance, secret: Secret, key: bytes) -> dict[str, object]:
+    from cryptography.hazmat.primitives.ciphers.aead import (  # noqa: PLC0415 -- slow to import
+        AESGCM,
+    )
+
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    key_id = _key_id(key)
+    sealed = AESGCM(key).encrypt(nonce, secret.reveal().encode(), _bound(instance, key_id))
+    return {"key_id": key_id, "nonce": nonce, "sealed": sealed}
+
+
+def _opened(key: bytes, row: Row[*tuple[Any, ...]], bound: bytes) -> Secret | None:
     from cryptography.exceptions import InvalidTag  # noqa: PLC0415 -- slow to import
     from cryptography.hazmat.primitives.ciphers.aead import (  # noqa: PLC0415 -- likewise
         AESGCM,
     )
 
-    columns = credentials.c.key_id, credentials.c.nonce, credentials.c.sealed
-    asked = select(*columns).where(credentials.c.instance_id == sought(instance_id))
-    with database.reading() as connection:
-        row = connection.execute(asked).one_or_none()
-    if row is None:
-        return None
-    bound = _bound(instance_id, row.key_id)
     try:
-        opened = AESGCM(secret_key()).decrypt(row.nonce, row.sealed, bound)
+        return Secret(AESGCM(key).decrypt(row.nonce, row.sealed, bound).decode())
     except InvalidTag:
-        failure = Failure.of(Reason.CREDENTIAL_UNAVAILABLE, ref=SEALED)
-        raise CollectFailed(failure.reason, failure.hint) from None
-    return Secret(opened.decode())
+        return None
+
+
+def _reseal(
+    database: Database, instance: Instance, old: Row[*tuple[Any, ...]], values: Mapping[str, object]
+) -> None:
+    """Bind a row of an older version to where its instance is now; if it cannot, the next will."""
+    unchanged = credentials.c.instance_id == instance.id, credentials.c.sealed == old.sealed
+    try:
+        with database.seam(), database.begin() as connection:
+            connection.execute(update(credentials).where(*unchanged).values(values))
+            connection.commit()
+    except StoreError:
+        log.warning("the password of instance %s is not yet bound to its address", instance.id)
 
 
 def _key_id(key: bytes) -> str:
@@ -74,7 +109,16 @@ def _key_id(key: bytes) -> str:
     return sha256(b"capacity-sync key id\0" + key).hexdigest()[:16]
 
 
-def _bound(instance_id: int, key_id: str) -> bytes:
+def _bound(instance: Instance, key_id: str) -> bytes:
+    """Say for whom and where a password is: what is sealed with this opens with nothing else."""
+    address = instance.address
+    there = [address.path] if isinstance(address, FileAddress) else [address.host, address.port]
+    bound = ["capacity-sync credential 2", instance.id, key_id, instance.db_type, *there]
+    return json.dumps(bound).encode()
+
+
+def _bound_before(instance_id: int, key_id: str) -> bytes:
+    """What rows were bound to before they knew their address."""
     return f"capacity-sync credential {instance_id} {key_id}".encode()
 
 
