@@ -20,9 +20,10 @@ from tests.targets import (
     sizes,
 )
 
+from capacity_adapters.engines import mysql
 from capacity_adapters.engines.mysql import FILES, TABLES
 from capacity_adapters.engines.mysql.connect import Flavour, flavour_of
-from capacity_core.model import CollectFailed, Reason
+from capacity_core.model import CollectFailed, Freshness, Reason
 
 pytestmark = pytest.mark.live
 
@@ -128,7 +129,10 @@ def test_every_schema_has_its_true_size(mariadb: Server, folders: dict[str, Path
     assert inventory.complete
     assert sizes(report) == true_sizes(mariadb, folders)
     assert outcomes(report) == {}
-    assert {size.method for size in report.sizes} == {FILES}
+    assert {(size.method, size.freshness) for size in report.sizes} == {(FILES, Freshness.LIVE)}
+    durations = {size.duration_ms for size in report.sizes}
+    assert len(durations) == 1
+    assert durations.pop()
     assert sizes(report)[EMPTY] == 0
     assert sizes(report)[MIXED] > 1024 * 1024
 
@@ -141,11 +145,34 @@ def test_without_process_the_server_s_own_tables_count(
     assert inventory.complete
     assert sizes(report).keys() == folders.keys()
     assert {size.method for size in report.sizes} == {TABLES}
+    freshness = {size.name: size.freshness for size in report.sizes}
+    estimates = dict.fromkeys(folders, Freshness.ESTIMATE)
+    assert freshness == {**estimates, EMPTY: Freshness.LIVE}
     with mariadb_admin(mariadb) as admin:
         for name in folders:
             admin.execute(ESTIMATED, [name])
             ((expected,),) = admin.fetchall()
             assert sizes(report)[name] == int(expected or 0), name
+
+
+class AlmostMysql(Flavour):
+    """MySQL 8, but for the name of one limit; MariaDB knows no other variable of its either."""
+
+    def session(self, seconds: float, *, fresh: bool = True) -> str:
+        said = super().session(seconds, fresh=fresh)
+        return said.replace("max_execution_time", "max_statement_time")
+
+
+@pytest.mark.usefixtures("folders")
+def test_sizes_that_a_server_may_have_kept_for_a_while_are_called_cached(
+    mariadb: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flavour = AlmostMysql(is_mariadb=False, version=(8, 0))
+    monkeypatch.setattr(mysql, "flavour_of", lambda _said: flavour)
+    _, report = ask(server_instance(mariadb))
+    freshness = {size.name: size.freshness for size in report.sizes}
+    assert freshness[MIXED] is Freshness.CACHED
+    assert freshness["a-b"] is freshness[EMPTY] is Freshness.LIVE
 
 
 def test_a_table_that_nobody_opened_since_the_start_counts() -> None:

@@ -22,7 +22,15 @@ from tests.targets import (
 
 from capacity_adapters.engines import TargetPolicy
 from capacity_adapters.engines.postgresql import METHOD, SYSTEM_DATABASES, answer_of
-from capacity_core.model import CollectFailed, NetworkAddress, Outcome, Reason, Tls, TlsMode
+from capacity_core.model import (
+    CollectFailed,
+    Freshness,
+    NetworkAddress,
+    Outcome,
+    Reason,
+    Tls,
+    TlsMode,
+)
 
 pytestmark = pytest.mark.live
 
@@ -118,7 +126,8 @@ def test_thirty_databases_are_measured_or_explained(server: Server) -> None:
     assert sizes(report) == {name: size for name, size in truth.items() if name != DENIED}
     assert outcomes(report) == {DENIED: "denied", INVALID: "invalid", DROPPED: "vanished"}
     assert sizes(report)["订单"] > sizes(report)["Ω"]
-    assert {size.method for size in report.sizes} == {METHOD}
+    assert {(size.method, size.freshness) for size in report.sizes} == {(METHOD, Freshness.LIVE)}
+    assert all(size.duration_ms for size in report.sizes)
 
 
 def test_the_cure_for_a_denied_database_works_as_it_stands(server: Server) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.targets import ask, connected, coordinator_of, file_instance, outcomes, refusal, sizes
 
 from capacity_adapters.engines.sqlite import ENDINGS, HEADER, METHOD, header_of, shown_name
-from capacity_core.model import CapacityReport, Reason
+from capacity_core.model import CapacityReport, Freshness, Reason
 
 pytestmark = pytest.mark.unit
 
@@ -44,6 +44,8 @@ def open_database(path: Path, journal: str) -> Iterator[sqlite3.Connection]:
 
 def the_size(report: CapacityReport) -> tuple[int, int | None, int | None]:
     (size,) = report.sizes
+    assert size.freshness is Freshness.LIVE
+    assert size.duration_ms
     return size.size_bytes, size.data_size_bytes, size.log_size_bytes
 
 

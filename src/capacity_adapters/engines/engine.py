@@ -1,9 +1,11 @@
 """The engine contract: what one file has to bring so that one kind of target can be asked."""
 
 import errno
+import math
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from ipaddress import IPv4Network, IPv6Network
@@ -66,6 +68,11 @@ class Target:
         plain = (self.network.host, instance.username, instance.database_name, instance.tls.ca)
         if any("\0" in (value or "") for value in plain):
             raise CollectFailed(Reason.OTHER)
+
+
+def milliseconds_since(start: float) -> int:
+    """Count from a `time.monotonic()`, rounded up: what took time never shows as 0."""
+    return math.ceil((time.monotonic() - start) * 1000)
 
 
 class Conversation(Protocol):

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
@@ -13,7 +14,7 @@ from typing import Final
 from attrs import define, field
 
 from capacity_adapters.engines.deadline import Guard
-from capacity_adapters.engines.engine import Engine, Target
+from capacity_adapters.engines.engine import Engine, Target, milliseconds_since
 from capacity_core.diagnosis import Check
 from capacity_core.model import (
     CapacityReport,
@@ -105,13 +106,21 @@ def shown_name(name: str) -> str:
 
 def size_of(name: str, path: Path) -> DatabaseSize | Unmeasured:
     """Measure one file with its side files, which lie beside the real file of a link."""
+    begun = time.monotonic()
     file = path.stat()
     data = file.st_size
     if not stat.S_ISREG(file.st_mode) or (header_of(path) != HEADER and data):
         return Unmeasured.of(name, Outcome.INVALID)
     real = path.resolve()
     log = sum(_size_if_there(real.with_name(real.name + ending)) for ending in SIDE_FILES)
-    return DatabaseSize(name, data + log, METHOD, data_size_bytes=data, log_size_bytes=log)
+    return DatabaseSize(
+        name,
+        data + log,
+        METHOD,
+        data_size_bytes=data,
+        log_size_bytes=log,
+        duration_ms=milliseconds_since(begun),
+    )
 
 
 def header_of(path: Path) -> bytes:

@@ -3,16 +3,16 @@
 import logging
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 import pymysql
-from attrs import define, field
+from attrs import define, evolve, field, frozen
 
 from capacity_adapters.engines.addresses import addresses_of, first_reachable, open_socket
 from capacity_adapters.engines.deadline import Guard
-from capacity_adapters.engines.engine import Engine, Target, classify
+from capacity_adapters.engines.engine import Engine, Target, classify, milliseconds_since
 from capacity_adapters.engines.mysql.connect import Connection, Flavour, flavour_of, prepare
 from capacity_adapters.engines.mysql.errors import CODES
 from capacity_adapters.engines.mysql.grants import Grants, parse_grants
@@ -23,6 +23,7 @@ from capacity_core.model import (
     CollectFailed,
     DatabaseSize,
     Failure,
+    Freshness,
     Inventory,
     Outcome,
     Reason,
@@ -52,6 +53,8 @@ NOT_STORED: Final = (
 )
 # The server tells no size of them, though their files hold bytes.
 UNTOLD: Final = ("CSV",)
+# TABLES tells of them what a sample of their pages suggests; of the others what their files hold.
+ESTIMATED: Final = ("InnoDB", "ndbcluster", "ROCKSDB", "TokuDB")
 # What PyMySQL stumbles over when a peer sends nonsense.
 NONSENSE: Final = (
     ArithmeticError,
@@ -72,7 +75,7 @@ SCHEMAS: Final = "SELECT schema_name, CAST(schema_name AS BINARY) FROM informati
 TABLE_SIZES: Final = (
     "SELECT CAST(table_schema AS BINARY),"
     " SUM(COALESCE(data_length, 0) + COALESCE(index_length, 0)),"
-    " SUM(data_length IS NULL OR engine IN ({}))"
+    " SUM(data_length IS NULL OR engine IN ({})), SUM(engine IN ({}))"
     " FROM information_schema.tables WHERE table_type NOT LIKE '%VIEW'"
     " AND COALESCE(engine, '') NOT IN ({}) GROUP BY 1"
 )
@@ -82,16 +85,33 @@ FILE_SIZES: Final = (
 )
 # The view is unknown, lacks file_size, or is closed to us: sizes come from TABLES then.
 NO_VIEW: Final = frozenset({1109, 1146, 1054, 1227})
+UNKNOWN_VARIABLE: Final = 1193
 # A table or folder named like a device of Windows has this behind its name on disk.
 DEVICE_ENDING: Final = b"@@@"
 # A folder that no server made, such as lost+found, is listed under this prefix.
 FOREIGN_FOLDER: Final = "#mysql50#"
 
 
+@frozen
+class _Sizes:
+    """The bytes of each schema, how fresh they are if not live, and how they were found out.
+
+    `damaged` schemas have a table that cannot be read.
+    """
+
+    found: Mapping[str, int]
+    stale: Mapping[str, Freshness]
+    damaged: frozenset[str]
+    method: str = TABLES
+
+
 @define(eq=False)
 class _Mysql:
+    """An open conversation; `freshness` is that of what the server keeps of its tables."""
+
     connection: Connection
     flavour: Flavour
+    freshness: Freshness
     _grants: Grants = field(factory=Grants, init=False)
     _keys: dict[str, bytes] = field(factory=dict, init=False)
 
@@ -109,21 +129,30 @@ class _Mysql:
         return {name: _key(name, encoded) for name, encoded in self._ask(question)}
 
     def measure(self, names: AbstractSet[str]) -> CapacityReport:
-        sizes, damaged, method = self._sizes()
+        asked = time.monotonic()
+        sizes = self._sizes()
+        took = milliseconds_since(asked)
         there = names & self._keys.keys()
-        if any(not sizes.get(name) for name in there):
+        if any(not sizes.found.get(name) for name in there):
             there &= self._schemas().keys()  # is it empty, or gone?
-        if there & damaged:
-            log.warning("a table in each of %s tells no size", ascii(sorted(there & damaged)))
+        damaged = sorted(there & sizes.damaged)
+        if damaged:
+            log.warning("a table in each of %s tells no size", ascii(damaged))
 
         def fate(name: str) -> DatabaseSize | Unmeasured:
             if name not in there:
                 return Unmeasured.of(name, Outcome.VANISHED)
             if not self._grants.sees_tables_of(name):
                 return Unmeasured.of(name, Outcome.DENIED, self._cure())
-            if name in damaged:
+            if name in sizes.damaged:
                 return Unmeasured.of(name, Outcome.ERROR)
-            return DatabaseSize(name, sizes.get(name, 0), method)
+            return DatabaseSize(
+                name,
+                sizes.found.get(name, 0),
+                sizes.method,
+                freshness=sizes.stale.get(name, Freshness.LIVE),
+                duration_ms=took,
+            )
 
         fates = [fate(name) for name in sorted(names)]
         return CapacityReport(
@@ -131,26 +160,33 @@ class _Mysql:
             tuple(fate for fate in fates if isinstance(fate, Unmeasured)),
         )
 
-    def _sizes(self) -> tuple[dict[str, int], set[str], str]:
-        """Give the bytes of each schema, the schemas with a table that cannot be read, and how.
+    def _sizes(self) -> _Sizes:
+        """Ask for the bytes of every schema that the login sees.
 
         TABLES comes first, for it opens every table: MariaDB 10.6 and later list a file only once
         it was opened since the server's start.
         """
         if self._grants.sees_processes:
-            sizes, damaged = self._table_sizes(*NOT_STORED, "InnoDB")
+            tables = self._table_sizes(*NOT_STORED, "InnoDB")
             files = self._file_sizes()
             if files is not None:
-                for name, key in self._keys.items():
-                    sizes[name] = sizes.get(name, 0) + files.get(key, 0)
-                return sizes, damaged, FILES
-        return *self._table_sizes(*NOT_STORED), TABLES
+                found = {
+                    name: tables.found.get(name, 0) + files.get(key, 0)
+                    for name, key in self._keys.items()
+                }
+                return evolve(tables, found=found, method=FILES)
+        return self._table_sizes(*NOT_STORED)
 
-    def _table_sizes(self, *without: str) -> tuple[dict[str, int], set[str]]:
-        asked = self._ask(TABLE_SIZES.format(_listed(UNTOLD), _listed(without)))
-        rows = [(name.decode(), size, bad) for name, size, bad in asked]
-        damaged = {name for name, _, bad in rows if bad}
-        return {name: int(size) for name, size, _ in rows}, damaged
+    def _table_sizes(self, *without: str) -> _Sizes:
+        lists = map(_listed, (UNTOLD, ESTIMATED, without))
+        found, stale, damaged = dict[str, int](), dict[str, Freshness](), set[str]()
+        for encoded, size, bad, estimated in self._ask(TABLE_SIZES.format(*lists)):
+            name = encoded.decode()
+            found[name] = int(size)
+            stale[name] = Freshness.ESTIMATE if estimated else self.freshness
+            if bad:
+                damaged.add(name)
+        return _Sizes(found, stale, frozenset(damaged))
 
     def _file_sizes(self) -> dict[bytes, int] | None:
         """Sum the files by schema, as the view spells it; the view is dear, so read it once."""
@@ -219,9 +255,21 @@ def _greeted(connection: Connection, guard: Guard) -> _Mysql:
         said, least = (".".join(map(str, each)) for each in (flavour.version, flavour.least))
         failure = Failure.of(Reason.UNSUPPORTED_VERSION, version=said, least=least)
         raise CollectFailed(failure.reason, failure.hint)
+    return _Mysql(connection, flavour, _bounded(connection, flavour, guard))
+
+
+def _bounded(connection: Connection, flavour: Flavour, guard: Guard) -> Freshness:
+    """Bound the session's statements; says how fresh its server's tables can be told then."""
+    seconds = max(0.001, guard.end_by - time.monotonic())
     with connection.cursor() as cursor:
-        cursor.execute(flavour.session(max(0.001, guard.end_by - time.monotonic())))
-    return _Mysql(connection, flavour)
+        try:
+            cursor.execute(flavour.session(seconds))
+        except pymysql.Error as error:
+            if not flavour.is_mysql_8 or _code(error) != UNKNOWN_VARIABLE:
+                raise
+            cursor.execute(flavour.session(seconds, fresh=False))
+            return Freshness.CACHED
+    return Freshness.LIVE
 
 
 def failure_of(error: BaseException) -> Failure | None:

@@ -40,15 +40,15 @@ class Flavour:
     def least(self) -> tuple[int, int]:
         return (10, 0) if self.is_mariadb else (5, 7)
 
-    def session(self, seconds: float) -> str:
+    def session(self, seconds: float, *, fresh: bool = True) -> str:
         """Bound every statement; MySQL 8 would tell sizes of yesterday if we let it."""
         limit = (
             f"max_statement_time = {seconds:.3f}"
             if self.is_mariadb
             else f"max_execution_time = {round(seconds * 1000)}"
         )
-        fresh = ", information_schema_stats_expiry = 0" if self.is_mysql_8 else ""
-        return f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}, {limit}{fresh}"
+        expiry = ", information_schema_stats_expiry = 0" if fresh and self.is_mysql_8 else ""
+        return f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}, {limit}{expiry}"
 
     def file_views(self) -> Sequence[str]:
         return FILE_VIEWS[::-1] if self.is_mysql_8 else FILE_VIEWS

@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 
 from capacity_adapters.engines.addresses import addresses_of, first_reachable
 from capacity_adapters.engines.deadline import Guard
-from capacity_adapters.engines.engine import Engine, Target, classify
+from capacity_adapters.engines.engine import Engine, Target, classify, milliseconds_since
 from capacity_adapters.engines.postgresql.connect import Link, log_in, quoted
 from capacity_adapters.engines.postgresql.errors import OUTCOMES, reason_of
 from capacity_core.diagnosis import Check
@@ -68,6 +68,7 @@ FROM (SELECT o, pg_catalog.has_database_privilege(o, 'CONNECT')
 """
 
 Answer = int | Outcome  # of one database: its size in bytes, or why it has none
+Told = tuple[Answer, int]  # and how many milliseconds the statement took that told it
 Chunks = deque[list[int]]
 
 
@@ -96,7 +97,8 @@ class _Postgres:
     def measure(self, names: AbstractSet[str]) -> CapacityReport:
         known = {name: self._known[name] for name in sorted(names & self._known.keys())}
         rows = self._rows([each.oid for each in known.values() if not each.invalid])
-        cure = self._cure() if Outcome.DENIED in rows.values() else None
+        denied = any(answer is Outcome.DENIED for answer, _ in rows.values())
+        cure = self._cure() if denied else None
         fates = [self._fate(name, self._known.get(name), rows, cure) for name in sorted(names)]
         return CapacityReport(
             tuple(fate for fate in fates if isinstance(fate, DatabaseSize)),
@@ -104,16 +106,16 @@ class _Postgres:
         )
 
     def _fate(
-        self, name: str, known: _Known | None, rows: Mapping[int, Answer], cure: Text | None
+        self, name: str, known: _Known | None, rows: Mapping[int, Told], cure: Text | None
     ) -> DatabaseSize | Unmeasured:
         if known is None:
             return Unmeasured.of(name, Outcome.VANISHED)
         if known.invalid:
             return Unmeasured.of(name, Outcome.INVALID)
         unread = Outcome.TIMED_OUT if self.guard.expired else Outcome.ERROR
-        answer = rows.get(known.oid, unread)
+        answer, took = rows.get(known.oid, (unread, 0))
         if isinstance(answer, int):
-            return DatabaseSize(name, answer, METHOD)
+            return DatabaseSize(name, answer, METHOD, duration_ms=took)
         return Unmeasured.of(name, answer, cure if answer is Outcome.DENIED else None)
 
     def _cure(self) -> Text:
@@ -125,12 +127,12 @@ class _Postgres:
             inherits = True
         return sql_cure(grant if inherits else f"ALTER ROLE {login} INHERIT; {grant}")
 
-    def _rows(self, oids: Sequence[int]) -> dict[int, Answer]:
+    def _rows(self, oids: Sequence[int]) -> dict[int, Told]:
         """Size these, over one connection or several. Raises if nothing at all was learned."""
         workers = max(1, min(self.target.policy.size_connections, len(oids) // (PAYS_FROM // 2)))
         size = CHUNK if workers == 1 else min(CHUNK, math.ceil(len(oids) / (2 * workers)))
         chunks = deque(list(oids[start : start + size]) for start in range(0, len(oids), size))
-        rows: dict[int, Answer] = {}
+        rows: dict[int, Told] = {}
         with ThreadPoolExecutor(workers, thread_name_prefix="sizes") as pool:
             for _ in range(workers - 1):
                 pool.submit(self._help, chunks, rows)
@@ -141,7 +143,7 @@ class _Postgres:
             raise broken
         return rows
 
-    def _drain(self, chunks: Chunks, rows: dict[int, Answer]) -> psycopg.Error | None:
+    def _drain(self, chunks: Chunks, rows: dict[int, Told]) -> psycopg.Error | None:
         try:
             _work(self.main, chunks, rows)
         except psycopg.Error as error:
@@ -149,7 +151,7 @@ class _Postgres:
             return error
         return None
 
-    def _help(self, chunks: Chunks, rows: dict[int, Answer]) -> None:
+    def _help(self, chunks: Chunks, rows: dict[int, Told]) -> None:
         """Measure over a connection of our own; if there is none to have, the others do it all."""
         try:
             by = min(self.guard.limit, time.monotonic() + self.target.policy.connect_deadline)
@@ -172,7 +174,7 @@ class _Postgres:
         self.main.close()
 
 
-def _work(link: Link, chunks: Chunks, rows: dict[int, Answer]) -> None:
+def _work(link: Link, chunks: Chunks, rows: dict[int, Told]) -> None:
     """Take chunks until there are none; a chunk that fails is repeated one by one."""
     while chunks:
         try:
@@ -189,18 +191,21 @@ def _work(link: Link, chunks: Chunks, rows: dict[int, Answer]) -> None:
                 rows.update(_size_alone(link, oid))
 
 
-def _size_alone(link: Link, oid: int) -> dict[int, Answer]:
+def _size_alone(link: Link, oid: int) -> dict[int, Told]:
     try:
         return _sizes(link, [oid])
     except psycopg.Error as error:
         if link.lost or link.guard.expired:
             raise
         log.warning("the database with oid %s has no size: %s", oid, error.sqlstate)
-        return {oid: OUTCOMES.get(error.sqlstate or "", Outcome.ERROR)}
+        return {oid: (OUTCOMES.get(error.sqlstate or "", Outcome.ERROR), 0)}
 
 
-def _sizes(link: Link, oids: Sequence[int]) -> dict[int, Answer]:
-    return dict(map(answer_of, link.ask(SIZES, [list(oids)])))
+def _sizes(link: Link, oids: Sequence[int]) -> dict[int, Told]:
+    asked = time.monotonic()
+    rows = link.ask(SIZES, [list(oids)])
+    took = milliseconds_since(asked)
+    return {oid: (answer, took) for oid, answer in map(answer_of, rows)}
 
 
 def _known(row: Sequence[object]) -> tuple[str, _Known]:
