@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 from tests.servers import Server, start_mariadb, start_postgres, temporary
 
+pytest.register_assert_rewrite("capacity_adapters.testing")
+
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:

@@ -12,6 +12,7 @@ from tests.builders import an_instance
 from tests.servers import HOST, Server
 
 from capacity_adapters.engines import TargetPolicy, coordinators
+from capacity_adapters.testing import connected as connected  # noqa: PLC0414 -- tests ask here
 from capacity_core.model import (
     CapacityReport,
     FileAddress,
@@ -52,15 +53,6 @@ def coordinator_of(
 ) -> CapacityExaminer:
     prepare = coordinators(policy or TargetPolicy(), lambda _instance: Secret(password))
     return prepare(instance, deadline=deadline)
-
-
-@contextmanager
-def connected(coordinator: CapacityExaminer) -> Iterator[CapacityExaminer]:
-    try:
-        assert coordinator.connect(), coordinator.failure
-        yield coordinator
-    finally:
-        coordinator.disconnect()
 
 
 def ask(

@@ -12,14 +12,14 @@ SYNC_TWICE = f"""
 import os, re
 from pathlib import Path
 from attrs import evolve
+from capacity_adapters.engines.memory import MemoryCoordinator
 from capacity_adapters.settings import read_settings
 from capacity_adapters.wiring import build_application
 from capacity_core import InstanceFields
 from capacity_core.model import CapacityReport, DatabaseSize, Inventory, SeenDatabase
-from tests.core.scripted import ScriptedCoordinator
 
 names = [f"database number {{n:05d}} 数据库" for n in range({COUNT})]
-talk = ScriptedCoordinator(
+talk = MemoryCoordinator(
     inventory=Inventory(tuple(map(SeenDatabase, names))),
     report=CapacityReport(tuple(DatabaseSize(name, 2**40, "m") for name in names)),
 )

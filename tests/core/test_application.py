@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 from attrs import define, evolve, field
-from tests.builders import ENGINES, MOMENT, NOON
-from tests.core.scripted import ScriptedCoordinator
+from tests.builders import ENGINES, MOMENT, NOON, a_conversation
 
 from capacity_adapters.memory import MemoryStore
 from capacity_core.access import Scope
@@ -50,7 +49,7 @@ FILES = InstanceFields(name="files", db_type="sqlite", path="/srv/files")
 class Target:
     """What stands behind every instance of these tests, and what it was asked with."""
 
-    coordinator: CapacityExaminer = field(factory=ScriptedCoordinator)
+    coordinator: CapacityExaminer = field(factory=a_conversation)
     meanwhile: Callable[[], object] = lambda: None
     deadline: float | None = None
     password: Secret | None = None
@@ -129,11 +128,11 @@ def test_a_bug_rolls_back_and_frees_the_lease(
     application: CapacityApplication, target: Target
 ) -> None:
     shop = application.add_instance(SHOP)
-    target.coordinator = ScriptedCoordinator(report=ValueError("bug"))
+    target.coordinator = a_conversation(report=ValueError("bug"))
     with pytest.raises(ValueError, match="bug"):
         application.sync(shop.id)
     assert application.get_instance(shop.id).last_sync is None
-    target.coordinator = ScriptedCoordinator()
+    target.coordinator = a_conversation()
     assert application.sync(shop.id).scenario is Scenario.COMPLETE
 
 
@@ -151,11 +150,11 @@ def test_a_password_is_kept_only_after_a_connect_that_worked(
     application: CapacityApplication, target: Target, store: MemoryStore
 ) -> None:
     shop = application.add_instance(SHOP)
-    target.coordinator = ScriptedCoordinator(connects=False, failure=Failure.of(Reason.AUTH_FAILED))
+    target.coordinator = a_conversation(connects=Failure.of(Reason.AUTH_FAILED))
     application.sync(shop.id, password=Secret("wrong"))
     assert store.secret_of(shop) is None
     assert application.get_instance(shop.id).password_ref is None
-    target.coordinator = ScriptedCoordinator(report=CapacityReport())
+    target.coordinator = a_conversation(report=CapacityReport())
     application.sync(shop.id, password=Secret("right"))
     kept = store.secret_of(shop)
     assert kept is not None
@@ -226,7 +225,7 @@ def test_a_lease_that_cannot_be_given_back_does_not_hide_what_went_wrong(
             raise StoreError(text("store.locked", where="here"))
 
     shop = application.add_instance(SHOP)
-    target.coordinator = ScriptedCoordinator(report=ValueError("bug"))
+    target.coordinator = a_conversation(report=ValueError("bug"))
     stuck = evolve(application, leases=StuckLeases())
     with pytest.raises(ValueError, match="bug"):
         stuck.sync(shop.id)

@@ -7,9 +7,9 @@ from itertools import product
 
 import pytest
 from attrs import evolve, field, frozen
-from tests.builders import MOMENT, NOON, an_instance
-from tests.core.scripted import ScriptedCoordinator
+from tests.builders import MOMENT, NOON, a_conversation, an_instance
 
+from capacity_adapters.engines.memory import MemoryCoordinator
 from capacity_adapters.memory import MemoryStore
 from capacity_core.decisions import DECISIONS, Decision, Keep
 from capacity_core.errors import EngineNotSupportedError, NotFoundError
@@ -49,19 +49,19 @@ ALL_DENIED = CapacityReport(
 )
 BUG = ValueError("a bug")
 
-a_talk = partial(ScriptedCoordinator, inventory=TWO, report=ONE_OF_TWO)
+a_talk = partial(a_conversation, inventory=TWO, report=ONE_OF_TWO)
 
 
 FOREIGN_ERRORS = [RuntimeError("x"), OSError("x"), ConnectionError("x"), TimeoutError("x")]
 OURS = CollectFailed(Reason.TLS)
 
 # How each step may go, and the scenario that it ends the sync with: None goes on.
-CONNECTS: list[tuple[bool | Exception, Failure | None, Scenario | None, Reason | None]] = [
-    (True, None, None, None),
-    (False, TLS, Scenario.CONNECT_FAILED, Reason.TLS),
-    (False, None, Scenario.CONNECT_FAILED, Reason.OTHER),
-    (OURS, None, Scenario.CONNECT_FAILED, Reason.TLS),
-    *[(error, None, Scenario.CONNECT_FAILED, Reason.OTHER) for error in FOREIGN_ERRORS],
+CONNECTS: list[tuple[bool | Failure | Exception, Scenario | None, Reason | None]] = [
+    (True, None, None),
+    (TLS, Scenario.CONNECT_FAILED, Reason.TLS),
+    (False, Scenario.CONNECT_FAILED, Reason.OTHER),
+    (OURS, Scenario.CONNECT_FAILED, Reason.TLS),
+    *[(error, Scenario.CONNECT_FAILED, Reason.OTHER) for error in FOREIGN_ERRORS],
 ]
 INVENTORIES: list[tuple[Inventory | Exception, Scenario | None, Reason | None]] = [
     (TWO, None, None),
@@ -85,10 +85,10 @@ REPORTS: list[tuple[CapacityReport | Exception, Scenario, Reason | None]] = [
 ]
 
 
-def every_conversation() -> Iterator[tuple[ScriptedCoordinator, Scenario, Reason | None]]:
+def every_conversation() -> Iterator[tuple[MemoryCoordinator, Scenario, Reason | None]]:
     for connect, inventory, report in product(CONNECTS, INVENTORIES, REPORTS):
-        coordinator = ScriptedCoordinator(connect[0], inventory[0], report[0], connect[1])
-        ends = (connect[2:], inventory[1:], report[1:])
+        coordinator = a_talk(connects=connect[0], inventory=inventory[0], report=report[0])
+        ends = (connect[1:], inventory[1:], report[1:])
         scenario, reason = next(end for end in ends if end[0] is not None)
         assert scenario is not None
         yield coordinator, scenario, reason

@@ -9,8 +9,7 @@ from attrs import evolve, field, frozen
 from httpx import Response
 from litestar import Litestar
 from litestar.testing import TestClient
-from tests.builders import ENGINES, an_instance
-from tests.core.scripted import ScriptedCoordinator
+from tests.builders import ENGINES, a_conversation, an_instance
 
 from capacity_adapters.memory import MemoryStore
 from capacity_core import CapacityApplication, Instance, Secret
@@ -57,7 +56,7 @@ class Service:
 class Play:
     """How the instances of a service behave; a test may change `coordinator_of`."""
 
-    roles: list[CoordinatorOf] = field(factory=lambda: [lambda _instance: ScriptedCoordinator()])
+    roles: list[CoordinatorOf] = field(factory=lambda: [lambda _instance: a_conversation()])
 
     def is_now(self, coordinator_of: CoordinatorOf) -> None:
         self.roles[0] = coordinator_of

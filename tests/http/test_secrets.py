@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.core.scripted import ScriptedCoordinator
+from tests.builders import a_conversation
 from tests.http.service import Play, Service
 
 from capacity_core.access import Scope
@@ -53,7 +53,7 @@ def test_a_password_is_never_told(
     answers.append(service.call("PATCH", path, json={"password": marked, "port": 0}))
     answers.append(service.call("PATCH", path, json={"password": marked, "password_ref": "env:X"}))
     for ending in (CollectFailed(Reason.AUTH_FAILED), ValueError("a bug")):
-        play.is_now(lambda _, ending=ending: ScriptedCoordinator(inventory=ending))  # type: ignore[misc]  # binds the loop's value
+        play.is_now(lambda _, ending=ending: a_conversation(inventory=ending))  # type: ignore[misc]  # binds the loop's value
         answers.append(service.call("POST", f"{path}/actions/sync-capacity"))
     answers.append(service.call("DELETE", path))
     assert answers[0].status_code == 201

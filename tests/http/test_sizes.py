@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from attrs import evolve
-from tests.core.scripted import ScriptedCoordinator
+from tests.builders import a_conversation
 from tests.http.service import Play, Service, an_application, running
 
 from capacity_adapters.memory import MemoryStore
@@ -40,7 +40,7 @@ def play_day(
 ) -> None:
     names = [size.name for size in report.sizes] + [gone.name for gone in report.unmeasured]
     inventory = Inventory(tuple(SeenDatabase(name) for name in names))
-    play.is_now(lambda _: ScriptedCoordinator(inventory=inventory, report=report))
+    play.is_now(lambda _: a_conversation(inventory=inventory, report=report))
     Today.now = NOON + timedelta(days=day)
     assert service.sync(instance_id).status_code == 200
 

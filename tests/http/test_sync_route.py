@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 from attrs import evolve, frozen
-from tests.core.scripted import ScriptedCoordinator
+from tests.builders import a_conversation
 from tests.http.service import Play, Service, an_application, running
 
+from capacity_adapters.engines.memory import MemoryCoordinator
 from capacity_adapters.memory import MemoryStore
 from capacity_core.decisions import DECISIONS
 from capacity_core.errors import EngineNotSupportedError
@@ -41,7 +42,7 @@ def not_installed(_instance: Instance) -> CapacityExaminer:
     raise EngineNotSupportedError(text("sync.engine_not_supported", name="-"))
 
 
-def plays(coordinator: ScriptedCoordinator) -> Callable[[Instance], CapacityExaminer]:
+def plays(coordinator: MemoryCoordinator) -> Callable[[Instance], CapacityExaminer]:
     return lambda _instance: coordinator
 
 
@@ -57,23 +58,23 @@ FAILURES = [
     Row(Scenario.ENGINE_NOT_SUPPORTED, not_installed, Reason.DRIVER_MISSING),
     Row(
         Scenario.CONNECT_FAILED,
-        plays(ScriptedCoordinator(connects=False, failure=Failure.of(Reason.AUTH_FAILED))),
+        plays(a_conversation(connects=Failure.of(Reason.AUTH_FAILED))),
         Reason.AUTH_FAILED,
     ),
     Row(
         Scenario.INVENTORY_FAILED,
-        plays(ScriptedCoordinator(inventory=CollectFailed(Reason.TIMEOUT))),
+        plays(a_conversation(inventory=CollectFailed(Reason.TIMEOUT))),
         Reason.TIMEOUT,
     ),
     Row(
         Scenario.COLLECT_FAILED,
-        plays(ScriptedCoordinator(report=CollectFailed(Reason.CONNECTION_LOST))),
+        plays(a_conversation(report=CollectFailed(Reason.CONNECTION_LOST))),
         Reason.CONNECTION_LOST,
         ("a",),
     ),
     Row(
         Scenario.NOTHING_MEASURED,
-        plays(ScriptedCoordinator(inventory=TWO, report=BOTH_DENIED)),
+        plays(a_conversation(inventory=TWO, report=BOTH_DENIED)),
         Reason.PERMISSION_DENIED,
         ("a", "b"),
     ),
@@ -103,7 +104,7 @@ def test_a_failure_of_the_target_is_told_and_keeps_what_the_table_says(
 
 
 def test_nothing_measured_lists_why(service: Service, play: Play) -> None:
-    play.is_now(plays(ScriptedCoordinator(inventory=TWO, report=BOTH_DENIED)))
+    play.is_now(plays(a_conversation(inventory=TWO, report=BOTH_DENIED)))
     unmeasured = service.sync(service.add()).json()["extra"]["unmeasured"]
     assert [(row["database_name"], row["outcome"]) for row in unmeasured] == [
         ("a", "denied"),
@@ -114,7 +115,7 @@ def test_nothing_measured_lists_why(service: Service, play: Play) -> None:
 
 def test_a_complete_sync_answers_to_the_letter(service: Service, play: Play) -> None:
     sizes = (DatabaseSize("a", 1, "m"), DatabaseSize("b", 3 * 1024**2, "m", 1024**2, 2 * 1024**2))
-    play.is_now(plays(ScriptedCoordinator(inventory=TWO, report=CapacityReport(sizes))))
+    play.is_now(plays(a_conversation(inventory=TWO, report=CapacityReport(sizes))))
     body = service.sync(service.add()).json()
     result = body["data"]["result"]
     assert set(body) == {
@@ -137,7 +138,7 @@ def test_a_complete_sync_answers_to_the_letter(service: Service, play: Play) -> 
 
 
 def test_no_active_database_is_a_success_that_says_so(service: Service, play: Play) -> None:
-    play.is_now(plays(ScriptedCoordinator(inventory=Inventory())))
+    play.is_now(plays(a_conversation(inventory=Inventory())))
     answer = service.sync(service.add())
     result = answer.json()["data"]["result"]
     assert answer.status_code == 200
@@ -166,7 +167,7 @@ def test_a_sync_that_runs_already_is_a_conflict_with_its_beginning(service: Serv
 def test_a_bug_is_a_500_that_keeps_nothing_and_frees_the_lease(
     service: Service, play: Play, caplog: pytest.LogCaptureFixture
 ) -> None:
-    play.is_now(plays(ScriptedCoordinator(report=ValueError("inner text"))))
+    play.is_now(plays(a_conversation(report=ValueError("inner text"))))
     instance_id = service.add()
     answer = service.sync(instance_id)
     body = answer.json()
@@ -177,7 +178,7 @@ def test_a_bug_is_a_500_that_keeps_nothing_and_frees_the_lease(
     assert record.exc_info is not None
     shown = service.call("GET", f"/instances/{instance_id}").json()["data"]["instance"]
     assert shown["last_sync"] is None
-    play.is_now(plays(ScriptedCoordinator()))
+    play.is_now(plays(a_conversation()))
     assert service.sync(instance_id).status_code == 200
 
 
@@ -192,6 +193,6 @@ def test_a_caller_may_bring_an_own_decision_table(play: Play) -> None:
     application = evolve(
         an_application(store, play), decisions={**table, Scenario.CONNECT_FAILED: changed}
     )
-    play.is_now(plays(ScriptedCoordinator(connects=False)))
+    play.is_now(plays(a_conversation(connects=False)))
     with running(application, store) as service:
         assert service.sync(service.add()).status_code == 503

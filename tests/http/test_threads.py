@@ -8,10 +8,10 @@ from threading import Event, Semaphore, Timer
 import pytest
 from attrs import define, field
 from httpx import ASGITransport, AsyncClient, Response
-from tests.builders import an_instance
-from tests.core.scripted import ScriptedCoordinator
+from tests.builders import a_conversation, an_instance
 from tests.http.service import Play, Service, an_application, running
 
+from capacity_adapters.engines.memory import MemoryCoordinator
 from capacity_adapters.memory import MemoryStore
 from capacity_core.access import Scope
 from capacity_core.model import Scenario
@@ -29,10 +29,10 @@ class SlowInstances:
     go_on: Event = field(factory=Event)
     begun: Semaphore = field(factory=lambda: Semaphore(0))
 
-    def coordinator_of(self, _instance: object) -> ScriptedCoordinator:
+    def coordinator_of(self, _instance: object) -> MemoryCoordinator:
         self.begun.release()
         assert self.go_on.wait(PATIENCE)
-        return ScriptedCoordinator()
+        return a_conversation()
 
     def wait_for(self, count: int) -> None:
         for _ in range(count):

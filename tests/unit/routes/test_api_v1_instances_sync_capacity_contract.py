@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from attrs import evolve
-from tests.core.scripted import ScriptedCoordinator
+from tests.builders import a_conversation
 from tests.http.service import Play, Service, an_application, running
 
 from capacity_adapters.memory import MemoryStore
@@ -56,7 +56,7 @@ def test_a_success_tells_status_and_message_and_dates_as_iso_strings(service: Se
 def test_an_empty_collection_is_a_conflict_and_keeps_the_inventory(
     service: Service, play: Play
 ) -> None:
-    play.is_now(lambda _: ScriptedCoordinator(report=CapacityReport()))
+    play.is_now(lambda _: a_conversation(report=CapacityReport()))
     instance_id = service.add()
     answer = service.sync(instance_id)
     assert answer.status_code == 409
@@ -68,7 +68,7 @@ def test_an_empty_collection_is_a_conflict_and_keeps_the_inventory(
 def test_a_collection_that_raises_is_a_conflict_and_keeps_the_inventory(
     service: Service, play: Play
 ) -> None:
-    play.is_now(lambda _: ScriptedCoordinator(report=RuntimeError("boom")))
+    play.is_now(lambda _: a_conversation(report=RuntimeError("boom")))
     instance_id = service.add()
     answer = service.sync(instance_id)
     assert answer.status_code == 409
@@ -88,7 +88,7 @@ def test_a_disabled_instance_is_synced_all_the_same(service: Service) -> None:
 
 def test_a_connect_that_fails_is_a_conflict(service: Service, play: Play) -> None:
     refused = Failure.of(Reason.REFUSED)
-    play.is_now(lambda _: ScriptedCoordinator(connects=False, failure=refused))
+    play.is_now(lambda _: a_conversation(connects=refused))
     answer = service.sync(service.add())
     assert answer.status_code == 409
     assert answer.json()["message_code"] == "DATABASE_CONNECTION_ERROR"

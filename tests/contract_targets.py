@@ -1,0 +1,177 @@
+"""What the engines' contract suite is run on: two databases of each engine that we have."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from attrs import frozen
+from psycopg import sql
+from tests.servers import Server, free_port
+from tests.targets import (
+    coordinator_of,
+    file_instance,
+    mariadb_admin,
+    port_instance,
+    postgres_admin,
+    server_instance,
+)
+
+from capacity_adapters.engines import EnginePlugin
+from capacity_adapters.engines.deadline import Guard
+from capacity_adapters.engines.engine import Engine, Target
+from capacity_adapters.engines.memory import MemoryCoordinator
+from capacity_adapters.testing import ContractTarget, conversation
+from capacity_core.diagnosis import Check, CheckState
+from capacity_core.messages import Text
+from capacity_core.model import (
+    CapacityReport,
+    DatabaseSize,
+    EngineFacts,
+    Failure,
+    Inventory,
+    Outcome,
+    Reason,
+    SeenDatabase,
+    Unmeasured,
+)
+from capacity_core.ports import CapacityExaminer
+
+# One pair is enough to see whether names are folded, trimmed or quoted wrongly.
+NAMES = (" Ordérs ", "orders")
+FILES = (" Ordérs .db", "orders.db")
+CLOSED_PORT = 1
+LESSER, PASSWORD = "lesser", "secret"
+
+
+def memory_target() -> ContractTarget:
+    stays, gone = NAMES
+    databases: dict[str, int | Outcome] = dict.fromkeys(NAMES, 4096)
+    lesser = {**databases, stays: Outcome.DENIED}
+    return ContractTarget(
+        coordinator=lambda: MemoryCoordinator(databases),
+        broken=lambda: MemoryCoordinator(databases, connects=Failure.of(Reason.REFUSED)),
+        lesser=lambda: MemoryCoordinator(lesser),
+        stays=stays,
+        gone=gone,
+        drop=partial(databases.__delitem__, gone),
+    )
+
+
+def plugin_target() -> ContractTarget:
+    """An engine as another distribution would bring it: its targets are in memory."""
+    databases = dict.fromkeys(NAMES, 4096)
+
+    def opened(target: Target, guard: Guard) -> _Dictionary:
+        guard.remaining()
+        if target.network.port == CLOSED_PORT:
+            raise ConnectionRefusedError
+        return _Dictionary(databases)
+
+    engine = Engine(open=opened, errors=(OSError,), failure_of=lambda _error: None)
+    plugin = EnginePlugin(EngineFacts("tiny", (), 4711), lambda: engine)
+    stays, gone = NAMES
+    return ContractTarget(
+        coordinator=lambda: conversation(plugin, port_instance("tiny", 4711)),
+        broken=lambda: conversation(plugin, port_instance("tiny", CLOSED_PORT)),
+        stays=stays,
+        gone=gone,
+        drop=partial(databases.__delitem__, gone),
+    )
+
+
+@frozen
+class _Dictionary:
+    """An open conversation with a dictionary of sizes."""
+
+    databases: dict[str, int]
+
+    def inventory(self) -> Inventory:
+        return Inventory(tuple(map(SeenDatabase, self.databases)))
+
+    def measure(self, names: AbstractSet[str]) -> CapacityReport:
+        there = names & self.databases.keys()
+        return CapacityReport(
+            tuple(DatabaseSize(name, self.databases[name], "tiny") for name in there),
+            tuple(Unmeasured.of(name, Outcome.VANISHED) for name in names - there),
+        )
+
+    def examine(self) -> tuple[Check, ...]:
+        return (Check("open to all", CheckState.OK, Text("every size")),)
+
+    def close(self) -> None:
+        pass
+
+
+def sqlite_target(folder: Path) -> ContractTarget:
+    for name in FILES:
+        with closing(sqlite3.connect(folder / name)) as database:
+            database.execute("CREATE TABLE t (x)")
+    stays, gone = FILES
+    return ContractTarget(
+        coordinator=lambda: coordinator_of(file_instance(folder)),
+        broken=lambda: coordinator_of(file_instance(folder / "missing")),
+        stays=stays,
+        gone=gone,
+        drop=(folder / gone).unlink,
+    )
+
+
+def postgres_target(server: Server) -> Iterator[ContractTarget]:
+    def run(statement: str, *names: str) -> None:
+        with postgres_admin(server) as admin:
+            admin.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+    stays, gone = NAMES
+    for name in NAMES:
+        run("CREATE DATABASE {}", name)
+    run("CREATE ROLE {} LOGIN PASSWORD 'secret'", LESSER)
+    run("REVOKE CONNECT ON DATABASE {} FROM PUBLIC", stays)
+    lesser = server_instance(server, username=LESSER)
+    yield ContractTarget(
+        coordinator=lambda: coordinator_of(server_instance(server)),
+        broken=lambda: coordinator_of(port_instance("postgresql", free_port())),
+        lesser=lambda: coordinator_of(lesser, PASSWORD),
+        at_port=_at_port("postgresql"),
+        stays=stays,
+        gone=gone,
+        drop=lambda: run("DROP DATABASE {}", gone),
+    )
+    for name in NAMES:
+        run("DROP DATABASE IF EXISTS {}", name)
+    run("DROP ROLE {}", LESSER)
+
+
+def mariadb_target(server: Server) -> Iterator[ContractTarget]:
+    def run(statement: str) -> None:
+        with mariadb_admin(server) as admin:
+            admin.execute(statement)
+
+    stays, gone = (name.removesuffix(" ") for name in NAMES)  # no blank at the end is taken
+    for name in (stays, gone):
+        run(f"CREATE DATABASE `{name}`")
+        run(f"CREATE TABLE `{name}`.t (x int)")
+    run(f"CREATE USER {LESSER} IDENTIFIED BY '{PASSWORD}'")
+    lesser = server_instance(server, username=LESSER)
+    yield ContractTarget(
+        coordinator=lambda: coordinator_of(server_instance(server)),
+        broken=lambda: coordinator_of(port_instance("mysql", free_port())),
+        lesser=lambda: coordinator_of(lesser, PASSWORD),
+        at_port=_at_port("mysql"),
+        stays=stays,
+        gone=gone,
+        drop=lambda: run(f"DROP DATABASE `{gone}`"),
+    )
+    for name in (stays, gone):
+        run(f"DROP DATABASE IF EXISTS `{name}`")
+    run(f"DROP USER {LESSER}")
+
+
+def _at_port(db_type: str) -> Callable[[int, float], CapacityExaminer]:
+    return partial(_conversation_at_port, db_type)
+
+
+def _conversation_at_port(db_type: str, port: int, deadline: float) -> CapacityExaminer:
+    return coordinator_of(port_instance(db_type, port), deadline=deadline)
