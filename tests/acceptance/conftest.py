@@ -67,13 +67,19 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def deployment(store_url: str, tmp_path: Path) -> Iterator[Deployment]:
+def sync_deadline() -> float:
+    """Tell how long a sync may take, in seconds."""
+    return 20.0
+
+
+@pytest.fixture
+def deployment(store_url: str, tmp_path: Path, sync_deadline: float) -> Iterator[Deployment]:
     """Lend a running service on an empty store."""
     settings = read_settings(
         {
             "CAPACITY_STORE_URL": store_url,
             "CAPACITY_SECRET_KEY": base64.b64encode(bytes(32)).decode(),
-            "CAPACITY_SYNC_DEADLINE": "20",
+            "CAPACITY_SYNC_DEADLINE": str(sync_deadline),
             "XDG_DATA_HOME": str(tmp_path),
         }
     )
