@@ -4,12 +4,10 @@ Usage: run.py [--pairs 15] [--sizes 10,100,1000] [--engines postgresql,mysql]
 """
 
 import argparse
-import gc
 import http.client
 import os
 import re
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,7 +20,9 @@ from pathlib import Path
 import psycopg
 from attrs import frozen
 from bench import floor
+from bench.denied import bench_denied
 from bench.targets import fill_mariadb, fill_postgres
+from bench.timing import in_turn, report
 from tests.servers import Server, free_port, start_mariadb, start_postgres, temporary
 
 from capacity_adapters.settings import read_settings
@@ -33,7 +33,6 @@ from capacity_core.model import Tls, TlsMode
 
 FLOOR = Path(floor.__file__)
 PROCESS_PAIRS = 7
-PAUSE_SECONDS = 0.02  # in which the servers end the sessions of the run before
 WITH_FSYNC = ("-c", "fsync=on", "-c", "full_page_writes=on", "-c", "synchronous_commit=on")
 START: Mapping[str, Callable[..., Server]] = {
     "postgresql": start_postgres,
@@ -55,37 +54,6 @@ class Target:
     @property
     def label(self) -> str:
         return f"{self.kind} {self.count}"
-
-
-def milliseconds(work: Callable[[], object]) -> float:
-    time.sleep(PAUSE_SECONDS)
-    start = time.perf_counter()
-    work()
-    return (time.perf_counter() - start) * 1000
-
-
-def in_turn(
-    ours: Callable[[], object], theirs: Callable[[], object], pairs: int
-) -> tuple[list[float], list[float]]:
-    """Time both alternately, after one uncounted run of each."""
-    ours()
-    theirs()
-    gc.freeze()  # neither pays for looking through what was imported before
-    times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(pairs):
-        times[1].append(milliseconds(theirs))
-        times[0].append(milliseconds(ours))
-    return times
-
-
-def report(what: str, ours: list[float], theirs: list[float], other: str = "floor") -> None:
-    ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-    print(
-        f"{what:<34} ours {statistics.median(ours):8.1f} ms [{min(ours):.1f} - {max(ours):.1f}]"
-        f"   {other} {statistics.median(theirs):8.1f} ms [{min(theirs):.1f} - {max(theirs):.1f}]"
-        f"   ratio {ratio:5.2f}",
-        flush=True,
-    )
 
 
 def checked_sync(application: CapacityApplication, target: Target) -> None:
@@ -276,6 +244,8 @@ def main() -> None:
             bench_targets(largest, two, store, chosen.pairs)
         bench_http(targets, application, environment, chosen.pairs, folder / "serve.log")
         bench_processes(targets, store, environment)
+        if largest:
+            bench_denied(application, largest[0].server, chosen.pairs)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(f"peak of this process {peak:.1f} MiB")
 
