@@ -10,6 +10,8 @@ from attrs import evolve, frozen
 
 from capacity_core.access import ApiToken, Scope, hash_token, new_token
 from capacity_core.decisions import DECISIONS, Decision
+from capacity_core.diagnosis import Diagnosis
+from capacity_core.doctor import diagnose
 from capacity_core.errors import (
     AuthenticationRequiredError,
     CapacityError,
@@ -27,7 +29,7 @@ from capacity_core.instances import (
     new_instance,
 )
 from capacity_core.messages import text
-from capacity_core.model import EngineFacts, FileAddress, Instance, Moment, Scenario, Secret
+from capacity_core.model import EngineFacts, FileAddress, Instance, Moment, Scenario, Secret, Tls
 from capacity_core.ports import Begin, Clock, CoordinatorFor, DateRange, Lease, Leases
 from capacity_core.reads import DatabaseRow, InstanceDay, Page, Paging, SizeRow
 from capacity_core.result import InstanceCapacitySyncActionResult
@@ -112,6 +114,52 @@ class CapacityApplication:
             if not committed:
                 self._give_back(lease)
         return result
+
+    def doctor(
+        self,
+        instance_id: int,
+        *,
+        deadline: float | None = None,
+        password: Secret | None = None,
+        tls: Tls | None = None,
+    ) -> Diagnosis:
+        """Find out which rights an instance's login lacks; the store is read, never written.
+
+        `deadline` is in seconds; `password` and `tls` are used instead of the kept ones, and not
+        kept. Raises NotFoundError, InvalidInputError (password).
+        """
+        with self.begin() as work:
+            instance = work.instances.get(instance_id)
+            known = work.repository.known_databases(instance_id)
+        found = instance if tls is None else evolve(instance, tls=tls)
+        return self._diagnose(found, known, deadline, password)
+
+    def doctor_of(
+        self,
+        fields: InstanceFields,
+        *,
+        deadline: float | None = None,
+        password: Secret | None = None,
+    ) -> Diagnosis:
+        """Likewise for an instance that need not be registered; its id is 0.
+
+        Raises InvalidInputError.
+        """
+        _refuse_sealed(fields.password_ref)
+        draft = new_instance(fields, self.engines, self.now())
+        return self._diagnose(draft, {}, deadline, password)
+
+    def _diagnose(
+        self,
+        instance: Instance,
+        known: Mapping[str, bool],
+        deadline: float | None,
+        password: Secret | None,
+    ) -> Diagnosis:
+        _check_password(password)
+        seconds = self.sync_deadline if deadline is None else deadline
+        conversation = partial(self.coordinator_for, deadline=seconds, password=password)
+        return diagnose(instance, known, conversation)
 
     def _give_back(self, lease: Lease) -> None:
         try:

@@ -5,7 +5,7 @@ from enum import StrEnum, auto
 from attrs import field, frozen
 
 from capacity_core.messages import Text, text
-from capacity_core.model import Failure, Instance
+from capacity_core.model import Failure, Instance, Scenario
 
 
 @frozen
@@ -24,10 +24,20 @@ class Capabilities:
 
 @frozen
 class GrantScript:
-    """The least rights that sizing needs: SQL for an administrator, and where it applies."""
+    """The least rights that sizing needs: SQL for an administrator, and where it applies.
+
+    `comment` is what begins a comment in the script's language.
+    """
 
     applies_to: str
     statements: tuple[str, ...]
+    comment: str = "--"
+
+    def __str__(self) -> str:
+        """Spell the whole script, each statement ended."""
+        lines = [f"{self.comment} {self.applies_to}"]
+        lines += [f"{statement.removesuffix(';')};" for statement in self.statements]
+        return "\n".join(lines)
 
 
 class CheckState(StrEnum):
@@ -53,9 +63,21 @@ class Check:
 
 @frozen
 class Diagnosis:
-    """How ready an instance is to be sized. `failure` says why nobody could look."""
+    """How ready an instance is to be sized.
+
+    `complete` says whether the login sees every database, `unseen` names those known and active
+    that it does not see. `failure` says why nobody could look, and `scenario` how far that came.
+    """
 
     instance: Instance
     checks: tuple[Check, ...] = ()
     complete: bool = False
+    unseen: tuple[str, ...] = ()
+    scenario: Scenario = Scenario.COMPLETE
     failure: Failure | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything is seen, and every check is known to be all right."""
+        fine = all(check.state is CheckState.OK for check in self.checks)
+        return self.failure is None and self.complete and fine

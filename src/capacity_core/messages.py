@@ -258,6 +258,34 @@ CATALOGUE: Mapping[str, Translation] = MappingProxyType(
             "测量失败: 详情见服务器日志", "Measuring failed: the service's log has the details"
         ),
         "cure.sql": Translation("请管理员执行: {sql}", "As an administrator, run: {sql}"),
+        # The doctor: how it went, and what each right or setting is good for.
+        "doctor.ready": Translation(
+            "实例 {name} 权限齐备", "Nothing is missing to size every database of {name}"
+        ),
+        "doctor.lacking": Translation(
+            "实例 {name} 有缺少或无法确认的权限",
+            "Sizing every database of {name} lacks something, or it is unknown",
+        ),
+        "doctor.failed": Translation("无法诊断实例 {name}", "Could not examine instance {name}"),
+        "doctor.connect": Translation(
+            "登录, 并列出全部数据库", "Logging in, and the list of all databases"
+        ),
+        "doctor.read_sizes": Translation("每个数据库的大小", "The size of every database"),
+        "doctor.see_schemas": Translation(
+            "看到全部数据库, 使列表完整", "Seeing every database, so that the list is complete"
+        ),
+        "doctor.see_tables": Translation(
+            "看到每个数据库的全部表, 使其大小完整",
+            "Seeing every table of a database, so that its size is whole",
+        ),
+        "doctor.read_files": Translation(
+            "InnoDB 文件的准确大小, 否则为估计值",
+            "Exact sizes of InnoDB's files; without it they are estimates",
+        ),
+        "doctor.list_folder": Translation(
+            "列出目录中的数据库文件", "Listing the database files of the folder"
+        ),
+        "doctor.read_each_file": Translation("每个文件的大小", "The size of every file"),
         # What is wrong with the store, and what to do about it.
         "store.url": Translation(
             "存储地址须为 sqlite:///文件 或 postgresql://用户@主机/数据库",

@@ -52,7 +52,10 @@ class CapacityExaminer(CapacitySyncCoordinator, Protocol):
     """A conversation that can also tell which rights the login has; what the doctor needs."""
 
     def examine(self) -> tuple[Check, ...]:
-        """Probe, reading only, every right and setting that sizing needs. Raises CollectFailed."""
+        """Probe, reading only, every right and setting that sizing needs. Raises CollectFailed.
+
+        The costs name every database of the inventory, also those that a filter leaves out.
+        """
         ...
 
 

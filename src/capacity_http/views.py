@@ -7,6 +7,7 @@ from typing import Any, Generic, Literal, TypeVar
 from attrs import asdict, fields, frozen
 
 from capacity_core.answer import SyncPayload, mebibytes
+from capacity_core.diagnosis_answer import DiagnosisPayload
 from capacity_core.reads import DatabaseRow, Page, SizeRow
 from capacity_core.views import InstanceView
 
@@ -79,6 +80,11 @@ class InstanceData:
 @frozen
 class SyncData:
     result: SyncPayload
+
+
+@frozen
+class DiagnosisData:
+    diagnosis: DiagnosisPayload
 
 
 @frozen(kw_only=True)

@@ -27,6 +27,7 @@ from capacity_core.model import (
     CapacityReport,
     Failure,
     Instance,
+    Inventory,
     NetworkAddress,
     Outcome,
     Reason,
@@ -445,3 +446,36 @@ def test_a_bare_application_takes_any_path_and_closes_quietly(store: MemoryStore
     assert bare.add_instance(FILES, from_afar=True).name == "files"
     bare.check_store()
     bare.close()
+
+
+def test_the_doctor_reads_the_store_and_never_writes(
+    application: CapacityApplication, target: Target, store: MemoryStore
+) -> None:
+    shop = application.add_instance(SHOP)
+    application.sync(shop.id)
+    before = application.get_instance(shop.id), application.databases(shop.id, Paging(1, 9))
+    lease = store.leases.acquire(shop.id, 60)  # a sync may be running all the while
+    hidden = Inventory(complete=False)
+    target.coordinator = ScriptedCoordinator(inventory=hidden)
+    found = application.doctor(shop.id, deadline=7, password=Secret("x"), tls=Tls(TlsMode.REQUIRE))
+    store.leases.release(lease)
+    assert found.unseen == ("a",)
+    assert found.instance.tls == Tls(TlsMode.REQUIRE)
+    assert target.deadline == 7
+    assert target.password is not None
+    assert before == (
+        application.get_instance(shop.id),
+        application.databases(shop.id, Paging(1, 9)),
+    )
+
+
+def test_the_doctor_sees_what_is_not_registered_too(application: CapacityApplication) -> None:
+    found = application.doctor_of(SHOP)
+    assert (found.instance.id, found.complete) == (0, True)
+    assert application.find_instance("shop") is None
+    with pytest.raises(InvalidInputError):
+        application.doctor_of(evolve(SHOP, password_ref=SEALED))
+    with pytest.raises(InvalidInputError):
+        application.doctor_of(SHOP, password=Secret("nul\0"))
+    with pytest.raises(NotFoundError):
+        application.doctor(999)

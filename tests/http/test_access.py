@@ -26,6 +26,7 @@ ROUTES = [
     ("GET", "/instances/{id}/databases", Scope.VIEW),
     ("GET", "/instances/{id}/sizes?database_name=a", Scope.VIEW),
     ("POST", "/instances/{id}/actions/sync-capacity", Scope.UPDATE),
+    ("GET", "/instances/{id}/doctor", Scope.UPDATE),
 ]
 BODY = {"name": "n", "db_type": "pg", "host": "h"}
 MALFORMED_IDS = ["abc", "0", "-1", "1.5", "+1", "01", " 1", "1e3", "٣", "9" * 19, "9" * 5000]
@@ -53,7 +54,7 @@ def test_every_route_says_its_scope_or_that_it_is_public(service: Service) -> No
                 assert isinstance(scope, Scope), (method, route.path)
                 assert handler.resolve_guards(), (method, route.path)
                 seen.add((method, route.path))
-    assert len(seen) == len(ROUTES) + 4  # each GET answers HEAD as well
+    assert len(seen) == len(ROUTES) + 5  # each GET answers HEAD as well
 
 
 def test_what_reads_is_for_view_what_syncs_for_update_the_rest_for_admin(

@@ -29,6 +29,7 @@ OPERATIONS = [
     "list_databases",
     "list_database_sizes",
     "sync_capacity",
+    "examine_instance",
 ]
 WAYS = [
     (name, mode)

@@ -11,7 +11,9 @@ import click
 
 from capacity_adapters.cli import INTERRUPTED
 from capacity_adapters.cli.demo import demo
+from capacity_adapters.cli.doctor import doctor
 from capacity_adapters.cli.engines import engines
+from capacity_adapters.cli.grants import grants
 from capacity_adapters.cli.instances import instance
 from capacity_adapters.cli.output import Report, asked_now, note, say
 from capacity_adapters.cli.serve import serve
@@ -32,7 +34,7 @@ def capacity() -> None:
     """Tell how large every database of every instance is."""
 
 
-for _command in (sync, sizes, instance, engines, store, token, serve, demo):
+for _command in (sync, doctor, grants, sizes, instance, engines, store, token, serve, demo):
     capacity.add_command(_command)
 
 

@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from math import isfinite
 
 import click
 
+from capacity_adapters.cli.deadline import deadline_option
 from capacity_adapters.cli.output import (
     Block,
     Report,
@@ -27,7 +27,6 @@ from capacity_adapters.cli.targets import (
     registered,
 )
 from capacity_adapters.cli.tls import changed_tls, tls_options
-from capacity_adapters.settings import MAX_SECONDS
 from capacity_core.answer import sync_answer
 from capacity_core.messages import Language, render, text
 from capacity_core.model import DatabaseSize, Outcome, Reason
@@ -37,23 +36,9 @@ EN = Language.EN
 LOGIN_REASONS = frozenset({Reason.AUTH_FAILED, Reason.CREDENTIAL_UNAVAILABLE})
 
 
-def _deadline(
-    _context: click.Context, _option: click.Parameter, value: float | None
-) -> float | None:
-    if value is not None and not (isfinite(value) and 0 < value <= MAX_SECONDS):
-        raise click.BadParameter(f"more than 0 and at most {MAX_SECONDS} seconds")
-    return value
-
-
 @click.command("sync")
 @click.argument("target")
-@click.option(
-    "--deadline",
-    type=float,
-    callback=_deadline,
-    metavar="SECONDS",
-    help="The longest the whole sync may take (CAPACITY_SYNC_DEADLINE).",
-)
+@deadline_option
 @password_options
 @tls_options
 @with_session

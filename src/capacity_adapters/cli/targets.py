@@ -32,7 +32,7 @@ def is_url(target: str) -> bool:
 
 def instance_for(application: CapacityApplication, target: str) -> Instance:
     """Find a registered instance by name, id or URL. Raises NotFoundError."""
-    found = _find(application, target)
+    found = found_instance(application, target)
     if found is None:
         named = "that URL" if is_url(target) else repr(target)
         said = f"No instance {named} is registered; `capacity instance list` shows those that are"
@@ -76,7 +76,8 @@ def engines_of(application: CapacityApplication) -> Callable[[str], EngineFacts]
     return lambda scheme: engine_for(scheme, application.engines)
 
 
-def _find(application: CapacityApplication, target: str) -> Instance | None:
+def found_instance(application: CapacityApplication, target: str) -> Instance | None:
+    """Find a registered instance by name, id or URL, if there is one."""
     if is_url(target):
         fields = located_by(target, engines_of(application)).fields
         draft = new_instance(fields, application.engines, application.now())

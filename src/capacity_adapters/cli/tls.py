@@ -15,7 +15,7 @@ def tls_options(command: Command) -> Command:
         click.option(
             "--tls",
             type=click.Choice([mode.value for mode in TlsMode]),
-            help="Kept with the instance.",
+            help="Kept with the instance, but by `doctor`.",
         ),
     ):
         command = option(command)

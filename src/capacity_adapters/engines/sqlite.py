@@ -15,6 +15,7 @@ from attrs import define, field
 
 from capacity_adapters.engines.deadline import Guard
 from capacity_adapters.engines.engine import Engine, Target, milliseconds_since
+from capacity_adapters.engines.file_rights import CAPABILITIES, examined, grants
 from capacity_core.diagnosis import Check
 from capacity_core.model import (
     CapacityReport,
@@ -93,7 +94,14 @@ class _Files:
             return Unmeasured.of(name, next(outcomes, Outcome.ERROR))
 
     def examine(self) -> tuple[Check, ...]:
-        return ()
+        self.inventory()
+        closed = {name: path for name, path in self._paths.items() if self._is_closed(name)}
+        return examined(closed)
+
+    def _is_closed(self, name: str) -> bool:
+        self.guard.remaining()
+        fate = self._fate(name)
+        return isinstance(fate, Unmeasured) and fate.outcome is Outcome.DENIED
 
     def close(self) -> None:
         self._paths.clear()
@@ -196,4 +204,4 @@ def failure_of(error: BaseException) -> Failure | None:
     return None
 
 
-ENGINE: Final = Engine(open=open_files, errors=(OSError, ValueError), failure_of=failure_of)
+ENGINE: Final = Engine(open_files, (OSError, ValueError), failure_of, CAPABILITIES, grants)

@@ -8,6 +8,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from capacity_http.auth import PUBLIC, SCOPE
 from capacity_http.routes.actions import sync_capacity
+from capacity_http.routes.doctor import examine_instance
 from capacity_http.routes.health import live, ready
 from capacity_http.routes.instances import (
     add_instance,
@@ -19,7 +20,7 @@ from capacity_http.routes.instances import (
 from capacity_http.routes.sizes import database_sizes, databases
 
 _HEALTH = (live, ready)
-_READS = (list_instances, show_instance, databases, database_sizes)
+_READS = (list_instances, show_instance, databases, database_sizes, examine_instance)
 _WRITES = (add_instance, change_instance, remove_instance, sync_capacity)
 
 

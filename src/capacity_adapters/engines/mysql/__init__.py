@@ -15,8 +15,9 @@ from capacity_adapters.engines.deadline import Guard
 from capacity_adapters.engines.engine import Engine, Target, classify, milliseconds_since
 from capacity_adapters.engines.mysql.connect import Connection, Flavour, flavour_of, prepare
 from capacity_adapters.engines.mysql.errors import CODES
+from capacity_adapters.engines.mysql.examination import CAPABILITIES, CURES, checks, grants
 from capacity_adapters.engines.mysql.grants import Grants, parse_grants
-from capacity_core.diagnosis import Check
+from capacity_core.diagnosis import Check, CheckState
 from capacity_core.messages import Text
 from capacity_core.model import (
     CapacityReport,
@@ -38,8 +39,6 @@ FILES: Final = "my.innodb_files"
 TABLES: Final = "my.tables"
 SYSTEM_SCHEMAS: Final = frozenset({"information_schema", "performance_schema", "mysql", "sys"})
 
-# The first makes sizes exact; the second shows every schema and table, and reads none.
-CURES: Final = ("PROCESS", "SHOW VIEW")
 # They store nothing here, or what another table counts already.
 NOT_STORED: Final = (
     "BLACKHOLE",
@@ -83,6 +82,7 @@ FILE_SIZES: Final = (
     "SELECT CAST(SUBSTRING_INDEX(name, '/', 1) AS BINARY), SUM(file_size)"
     " FROM information_schema.{} WHERE name LIKE '%/%' GROUP BY 1"
 )
+FILES_PROBE: Final = "SELECT 1 FROM information_schema.{} LIMIT 1"
 # The view is unknown, lacks file_size, or is closed to us: sizes come from TABLES then.
 NO_VIEW: Final = frozenset({1109, 1146, 1054, 1227})
 UNKNOWN_VARIABLE: Final = 1193
@@ -211,7 +211,20 @@ class _Mysql:
         return sql_cure(f"GRANT {missing} ON *.* TO {self._grants.login}")
 
     def examine(self) -> tuple[Check, ...]:
-        return ()
+        self.inventory()
+        return checks(self._grants, self._keys, self._files_probe())
+
+    def _files_probe(self) -> CheckState:
+        """Say whether the sizes of files can be read; PROCESS alone does not prove it."""
+        for view in self.flavour.file_views():
+            try:
+                self._ask(FILES_PROBE.format(view))
+            except pymysql.Error as error:
+                if _code(error) not in NO_VIEW:
+                    raise
+            else:
+                return CheckState.OK
+        return CheckState.UNKNOWN if self._grants.sees_processes else CheckState.MISSING
 
     def close(self) -> None:
         self.connection.close()
@@ -291,7 +304,7 @@ def _code(error: pymysql.Error) -> int:
 
 
 ERRORS: Final = (pymysql.Error, OSError, RuntimeError, *NONSENSE)
-ENGINE: Final = Engine(open=open_mysql, errors=ERRORS, failure_of=failure_of)
+ENGINE: Final = Engine(open_mysql, ERRORS, failure_of, CAPABILITIES, grants)
 
 
 def _reason_of(error: BaseException) -> Reason:

@@ -16,8 +16,9 @@ from attrs import define, field, frozen
 from capacity_adapters.engines.addresses import addresses_of, first_reachable
 from capacity_adapters.engines.deadline import Guard
 from capacity_adapters.engines.engine import Engine, Target, classify, milliseconds_since
-from capacity_adapters.engines.postgresql.connect import Link, log_in, quoted
+from capacity_adapters.engines.postgresql.connect import Link, log_in
 from capacity_adapters.engines.postgresql.errors import OUTCOMES, reason_of
+from capacity_adapters.engines.postgresql.grants import CAPABILITIES, cure, examine, grants
 from capacity_core.diagnosis import Check
 from capacity_core.messages import Text
 from capacity_core.model import (
@@ -55,9 +56,6 @@ SYSTEM_DATABASES: Final = frozenset(
 
 # Every name with its schema: a search_path that we did not set may lead to somebody's functions.
 DATABASES: Final = "SELECT oid, datname, datconnlimit FROM pg_catalog.pg_database"
-INHERITS: Final = """
-SELECT rolinherit FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) current_user
-"""
 # By oid, for a name may be dropped meanwhile and fail the statement. A privilege of NULL, or a size
 # of NULL in spite of it, is a database that is gone.
 SIZES: Final = """
@@ -119,13 +117,7 @@ class _Postgres:
         return Unmeasured.of(name, answer, cure if answer is Outcome.DENIED else None)
 
     def _cure(self) -> Text:
-        login = quoted(self.target.instance.username)
-        grant = f"GRANT pg_read_all_stats TO {login}"
-        try:
-            inherits = self.main.ask(INHERITS) != [(False,)]
-        except psycopg.Error:  # the sizes that we have are worth more
-            inherits = True
-        return sql_cure(grant if inherits else f"ALTER ROLE {login} INHERIT; {grant}")
+        return sql_cure(cure(self.main, self.target.instance.username))
 
     def _rows(self, oids: Sequence[int]) -> dict[int, Told]:
         """Size these, over one connection or several. Raises if nothing at all was learned."""
@@ -168,7 +160,7 @@ class _Postgres:
         return self.target.instance.id
 
     def examine(self) -> tuple[Check, ...]:
-        return ()
+        return examine(self.main, self.target.instance.username)
 
     def close(self) -> None:
         self.main.close()
@@ -253,7 +245,7 @@ def failure_of(error: BaseException) -> Failure | None:
 
 
 ERRORS: Final = (psycopg.Error, OSError, ValueError)
-ENGINE: Final = Engine(open=open_postgres, errors=ERRORS, failure_of=failure_of)
+ENGINE: Final = Engine(open_postgres, ERRORS, failure_of, CAPABILITIES, grants)
 
 
 def _reason_of(error: BaseException) -> Reason:

@@ -1,0 +1,54 @@
+"""Which rights sizing files takes: the commands that give them, and what our process lacks."""
+
+import os
+import pwd
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from capacity_core.diagnosis import Capabilities, Check, CheckState, GrantScript
+from capacity_core.messages import text
+from capacity_core.model import sql_cure
+
+CAPABILITIES: Final = Capabilities(log_size=True, visibility_proof=True)
+SAME_USER: Final = os.access in os.supports_effective_ids
+
+
+def grants(user: str) -> tuple[GrantScript, ...]:
+    """Give the commands for one folder; the last one is for the files that come later."""
+    account, folder = shlex.quote(user), "/path/to/folder"
+    commands = (
+        f"setfacl -m u:{account}:rx {folder}",
+        f"setfacl -m u:{account}:r {folder}/*.db",
+        f"setfacl -d -m u:{account}:r {folder}",
+    )
+    return (GrantScript("SQLite files of one folder", commands, comment="#"),)
+
+
+def examined(closed: Mapping[str, Path]) -> tuple[Check, ...]:
+    """Tell what may be read; that the folder was listed proves its part. `closed` may not."""
+    listed = Check("list_folder", CheckState.OK, text("doctor.list_folder"))
+    unlocks = text("doctor.read_each_file")
+    if not closed:
+        return listed, Check("read_each_file", CheckState.OK, unlocks)
+    commands = dict.fromkeys(_command(path) for path in closed.values())
+    cure = sql_cure("; ".join(commands))
+    return listed, Check("read_each_file", CheckState.MISSING, unlocks, tuple(closed), cure)
+
+
+def _command(path: Path) -> str:
+    """Open what is closed first on the way to the file, or the file itself."""
+    real = Path(os.path.realpath(path))
+    for folder in reversed(real.parents):
+        if not os.access(folder, os.X_OK, effective_ids=SAME_USER):
+            return f"setfacl -m u:{_account()}:x {shlex.quote(str(folder))}"
+    return f"setfacl -m u:{_account()}:r {shlex.quote(str(real))}"
+
+
+def _account() -> str:
+    number = os.geteuid()
+    try:
+        return shlex.quote(pwd.getpwuid(number).pw_name)
+    except KeyError:
+        return str(number)

@@ -1,0 +1,54 @@
+"""Which rights sizing MySQL and MariaDB takes: their script, and what a login has of them."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from capacity_adapters.engines.mysql.grants import Grants
+from capacity_core.diagnosis import Capabilities, Check, CheckState, GrantScript
+from capacity_core.messages import text
+from capacity_core.model import sql_cure
+
+CAPABILITIES: Final = Capabilities(system_databases=True, visibility_proof=True)
+
+# The first makes sizes exact; the second shows every schema and table, and reads none.
+FILES_RIGHT: Final = "PROCESS"
+SIGHT_RIGHT: Final = "SHOW VIEW"
+CURES: Final = (FILES_RIGHT, SIGHT_RIGHT)
+
+
+def grants(user: str) -> tuple[GrantScript, ...]:
+    """Give the script for a new login; the password is for the administrator to choose."""
+    login = f"{quoted(user)}@`%`"
+    statements = (
+        f"CREATE USER {login} IDENTIFIED BY 'change me'",
+        f"GRANT {', '.join(CURES)} ON *.* TO {login}",
+    )
+    return (GrantScript("MySQL 5.7 to 9, MariaDB 10 to 12", statements),)
+
+
+def quoted(name: str) -> str:
+    """Quote an identifier; unlike in a string, no sql_mode changes what is in it."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def checks(rights: Grants, schemas: Iterable[str], files: CheckState) -> tuple[Check, ...]:
+    """Tell which rights there are. `files` says whether the sizes of files could be read."""
+    dark = tuple(sorted(name for name in schemas if not rights.sees_tables_of(name)))
+    schemas_state = CheckState.OK if rights.sees_every_schema else CheckState.MISSING
+    return (
+        _check("see_schemas", schemas_state, rights, SIGHT_RIGHT),
+        _check("see_tables", _missing_if(dark), rights, SIGHT_RIGHT, dark),
+        _check("read_files", files, rights, FILES_RIGHT),
+    )
+
+
+def _missing_if(dark: tuple[str, ...]) -> CheckState:
+    return CheckState.MISSING if dark else CheckState.OK
+
+
+def _check(
+    name: str, state: CheckState, rights: Grants, right: str, costs: tuple[str, ...] = ()
+) -> Check:
+    cure = sql_cure(f"GRANT {right} ON *.* TO {rights.login}")
+    missing = state is CheckState.MISSING
+    return Check(name, state, text(f"doctor.{name}"), costs, cure if missing else text(""))
