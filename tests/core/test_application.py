@@ -456,7 +456,7 @@ def test_the_doctor_reads_the_store_and_never_writes(
     before = application.get_instance(shop.id), application.databases(shop.id, Paging(1, 9))
     lease = store.leases.acquire(shop.id, 60)  # a sync may be running all the while
     hidden = Inventory(complete=False)
-    target.coordinator = ScriptedCoordinator(inventory=hidden)
+    target.coordinator = a_conversation(inventory=hidden)
     found = application.doctor(shop.id, deadline=7, password=Secret("x"), tls=Tls(TlsMode.REQUIRE))
     store.leases.release(lease)
     assert found.unseen == ("a",)

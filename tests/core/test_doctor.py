@@ -1,12 +1,13 @@
 """The doctor's use case: what it tells, whatever the target does, and that it writes nothing."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from attrs import define, evolve, field
-from tests.builders import NOON, an_instance
-from tests.core.scripted import ScriptedCoordinator
+from attrs import evolve
+from tests.builders import NOON, a_conversation, an_instance
 
+from capacity_adapters.engines.memory import MemoryCoordinator
 from capacity_core.answer import Asked, ErrorEnvelope, SuccessEnvelope, as_json
 from capacity_core.diagnosis import Check, CheckState, Diagnosis, GrantScript
 from capacity_core.diagnosis_answer import diagnosis_answer
@@ -38,26 +39,18 @@ def lacking(*costs: str) -> Check:
     return Check("read_sizes", CheckState.MISSING, unlocks, costs, sql_cure("GRANT it"))
 
 
-@define
-class Examined(ScriptedCoordinator):
-    """A conversation whose examination goes as written, too."""
-
-    checks: tuple[Check, ...] | Exception = field(default=(FINE,), kw_only=True)
-
-    def examine(self) -> tuple[Check, ...]:
-        if isinstance(self.checks, Exception):
-            raise self.checks
-        return self.checks
+def an_examination(**told: Any) -> MemoryCoordinator:
+    return a_conversation(**{"inventory": ABC, "checks": (FINE,), **told})
 
 
-def examined(coordinator: Examined, instance: Instance = SHOP, *known: str) -> Diagnosis:
+def examined(coordinator: MemoryCoordinator, instance: Instance = SHOP, *known: str) -> Diagnosis:
     found = diagnose(instance, dict.fromkeys(known, True), lambda _instance: coordinator)
     assert coordinator.disconnects == 1
     return found
 
 
 def test_a_login_that_lacks_nothing_is_ready() -> None:
-    found = examined(Examined(inventory=ABC))
+    found = examined(an_examination())
     assert found == Diagnosis(SHOP, (FINE,), complete=True)
     assert found.ready
 
@@ -65,39 +58,39 @@ def test_a_login_that_lacks_nothing_is_ready() -> None:
 @pytest.mark.parametrize(
     "coordinator",
     [
-        Examined(inventory=ABC, checks=(FINE, lacking("a"))),
-        Examined(inventory=ABC, checks=(FINE, lacking())),
-        Examined(inventory=ABC, checks=(evolve(FINE, state=CheckState.UNKNOWN),)),
-        Examined(inventory=evolve(ABC, complete=False)),
+        an_examination(checks=(FINE, lacking("a"))),
+        an_examination(checks=(FINE, lacking())),
+        an_examination(checks=(evolve(FINE, state=CheckState.UNKNOWN),)),
+        an_examination(inventory=evolve(ABC, complete=False)),
     ],
     ids=["costs", "no costs", "unknown", "incomplete"],
 )
-def test_whatever_is_not_known_to_be_there_is_not_ready(coordinator: Examined) -> None:
+def test_whatever_is_not_known_to_be_there_is_not_ready(coordinator: MemoryCoordinator) -> None:
     found = examined(coordinator)
     assert found.failure is None
     assert not found.ready
 
 
 def test_costs_are_of_the_databases_that_count() -> None:
-    found = examined(Examined(inventory=ABC, checks=(lacking("a", "b", "c"),)))
+    found = examined(an_examination(checks=(lacking("a", "b", "c"),)))
     assert found.checks == (lacking("a", "b"),)
 
 
 def test_a_right_that_costs_only_what_is_left_out_is_not_missing() -> None:
     only_b = evolve(SHOP, filters=FilterRules(exclude=("a",)))
-    found = examined(Examined(inventory=ABC, checks=(lacking("a", "c"),)), only_b)
+    found = examined(an_examination(checks=(lacking("a", "c"),)), only_b)
     assert [(check.state, check.costs) for check in found.checks] == [(CheckState.OK, ())]
     assert found.ready
 
 
 def test_what_is_known_and_hidden_is_named() -> None:
-    hidden = Examined(inventory=evolve(ABC, complete=False))
+    hidden = an_examination(inventory=evolve(ABC, complete=False))
     assert examined(hidden, SHOP, "a", "gone", "dark").unseen == ("dark", "gone")
-    assert examined(Examined(inventory=ABC), SHOP, "a", "gone").unseen == ()
+    assert examined(an_examination(), SHOP, "a", "gone").unseen == ()
 
 
-def failed(**acts: object) -> Callable[[], Examined]:
-    return lambda: Examined(**acts)  # type: ignore[arg-type]  # as the parameters say
+def failed(**acts: Any) -> Callable[[], MemoryCoordinator]:
+    return lambda: an_examination(**acts)
 
 
 LOCKED = Failure.of(Reason.ACCOUNT_LOCKED)
@@ -106,7 +99,7 @@ LOCKED = Failure.of(Reason.ACCOUNT_LOCKED)
 @pytest.mark.parametrize(
     ("play", "scenario", "reason"),
     [
-        (failed(connects=False, failure=LOCKED), Scenario.CONNECT_FAILED, Reason.ACCOUNT_LOCKED),
+        (failed(connects=LOCKED), Scenario.CONNECT_FAILED, Reason.ACCOUNT_LOCKED),
         (failed(connects=False), Scenario.CONNECT_FAILED, Reason.OTHER),
         (failed(connects=OSError()), Scenario.CONNECT_FAILED, Reason.OTHER),
         (
@@ -118,7 +111,7 @@ LOCKED = Failure.of(Reason.ACCOUNT_LOCKED)
     ],
 )
 def test_a_target_that_cannot_be_asked_is_a_diagnosis(
-    play: Callable[[], Examined], scenario: Scenario, reason: Reason
+    play: Callable[[], MemoryCoordinator], scenario: Scenario, reason: Reason
 ) -> None:
     found = examined(play())
     assert found.failure is not None
@@ -133,14 +126,14 @@ def test_a_target_that_cannot_be_asked_is_a_diagnosis(
 
 
 def test_a_bug_is_raised_and_the_conversation_ended() -> None:
-    coordinator = Examined(checks=ValueError("bug"))
+    coordinator = an_examination(checks=ValueError("bug"))
     with pytest.raises(ValueError, match="bug"):
         diagnose(SHOP, {}, lambda _instance: coordinator)
     assert coordinator.disconnects == 1
 
 
 def test_an_engine_that_is_not_installed_is_told() -> None:
-    def nobody(_instance: Instance) -> Examined:
+    def nobody(_instance: Instance) -> MemoryCoordinator:
         raise EngineNotSupportedError(text("sync.engine_not_supported", name="-"))
 
     told = diagnosis_answer(diagnose(SHOP, {}, nobody), ASKED[Language.ZH]).envelope

@@ -35,7 +35,7 @@ class MemoryCoordinator:
     databases: Mapping[str, int | Outcome] = field(factory=dict)
     system: AbstractSet[str] = frozenset()
     complete: bool = True
-    checks: tuple[Check, ...] = ()
+    checks: tuple[Check, ...] | Exception = ()
     connects: bool | Failure | Exception = True
     inventory: Inventory | Exception | None = None
     report: CapacityReport | Exception | None = None
@@ -70,7 +70,7 @@ class MemoryCoordinator:
 
     def examine(self) -> tuple[Check, ...]:
         self._check()
-        return self.checks
+        return _told(self.checks)
 
     def disconnect(self) -> None:
         self._connected = False
