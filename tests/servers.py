@@ -71,11 +71,28 @@ class Start(Protocol):
     def __call__(self, folder: Path, *, options: Sequence[str] = ()) -> Server: ...
 
 
-def start_postgres(folder: Path, *, fsync: bool = False, options: Sequence[str] = ()) -> Server:
-    """Start PostgreSQL in that folder; its superuser is `bench`, everybody else uses SCRAM."""
+def start_postgres(
+    folder: Path,
+    *,
+    fsync: bool = False,
+    options: Sequence[str] = (),
+    binaries: Path | None = None,
+) -> Server:
+    """Start PostgreSQL in that folder; its superuser is `bench`, everybody else uses SCRAM.
+
+    It is the newest of Debian's, unless other `binaries` are named.
+    """
     data, owner = _data_folder(folder, "postgres")
     if not (data / "PG_VERSION").exists():
-        setup = [_postgres_binary("initdb"), "-D", str(data), "-U", "bench", "-A", "trust"]
+        setup = [
+            _postgres_binary("initdb", binaries),
+            "-D",
+            str(data),
+            "-U",
+            "bench",
+            "-A",
+            "trust",
+        ]
         _run_as(owner, [*setup, "--locale=C.UTF-8", "-E", "UTF8", "--no-sync"])
         (data / "pg_hba.conf").write_text(PG_HBA)
     port = free_port()
@@ -85,7 +102,7 @@ def start_postgres(folder: Path, *, fsync: bool = False, options: Sequence[str] 
         "unix_socket_directories": "",
         "max_connections": 200,
     }
-    command = [_postgres_binary("postgres"), "-D", str(data), *(() if fsync else FAST)]
+    command = [_postgres_binary("postgres", binaries), "-D", str(data), *(() if fsync else FAST)]
     for name, value in settings.items():
         command += ["-c", f"{name}={value}"]
     process = _launch(owner, [*command, *options], folder / "server.log")
@@ -155,7 +172,9 @@ def find_binary(name: str, *folders: str) -> str:
     return found
 
 
-def _postgres_binary(name: str) -> str:
+def _postgres_binary(name: str, binaries: Path | None) -> str:
+    if binaries is not None:
+        return str(binaries / name)
     newest = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_version, reverse=True)
     return find_binary(name, *map(str, newest))
 
