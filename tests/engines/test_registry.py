@@ -19,7 +19,7 @@ from capacity_core.model import CollectFailed, Instance, Reason, Secret, Tls, Tl
 
 pytestmark = pytest.mark.unit
 
-DRIVERS = ("psycopg", "pymysql", "oracledb")
+DRIVERS = ("psycopg", "pymysql", "oracledb", "pytds", "OpenSSL")
 
 
 def test_no_driver_is_imported_before_its_engine_is_used() -> None:
@@ -30,7 +30,7 @@ def test_no_driver_is_imported_before_its_engine_is_used() -> None:
 
 def test_each_engine_has_its_facts() -> None:
     ports = {name: facts.default_port for name, facts in ENGINES.items()}
-    assert ports == {"postgresql": 5432, "mysql": 3306, "sqlite": None}
+    assert ports == {"postgresql": 5432, "mysql": 3306, "sqlite": None, "sqlserver": 1433}
 
 
 def test_an_engine_that_is_not_installed_is_refused() -> None:
@@ -73,12 +73,12 @@ def test_a_password_that_is_given_is_not_looked_up() -> None:
     assert not prepare(instance, deadline=1.0, password=Secret("given")).connect()
 
 
-@pytest.mark.parametrize("db_type", ["postgresql", "mysql"])
+@pytest.mark.parametrize("db_type", ["postgresql", "mysql", "sqlserver"])
 def test_no_time_at_all_is_a_timeout(db_type: str) -> None:
     assert refusal(port_instance(db_type, 1), deadline=0.0) == Reason.TIMEOUT
 
 
-@pytest.mark.parametrize("db_type", ["postgresql", "mysql"])
+@pytest.mark.parametrize("db_type", ["postgresql", "mysql", "sqlserver"])
 def test_a_nul_in_any_value_is_refused_before_anything_is_sent(db_type: str) -> None:
     """It would end libpq's settings early, and so switch TLS off."""
     plain = port_instance(db_type, 1)

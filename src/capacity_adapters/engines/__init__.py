@@ -49,6 +49,11 @@ _INSTALLED = (
     _Installed(
         EngineFacts("mysql", ("mariadb",), 3306), "capacity_adapters.engines.mysql", "pymysql[rsa]"
     ),
+    _Installed(
+        EngineFacts("sqlserver", ("mssql", "sql server"), 1433),
+        "capacity_adapters.engines.sqlserver",
+        "capacity-sync[sqlserver]",
+    ),
     _Installed(EngineFacts("sqlite"), "capacity_adapters.engines.sqlite"),
 )
 

@@ -14,7 +14,7 @@ from capacity_adapters.engines.addresses import addresses_of, first_reachable, o
 from capacity_adapters.engines.deadline import Guard
 from capacity_adapters.engines.engine import Engine, Target, classify, milliseconds_since
 from capacity_adapters.engines.mysql.connect import Connection, Flavour, flavour_of, prepare
-from capacity_adapters.engines.mysql.errors import code_of, explained, meaning_of
+from capacity_adapters.engines.mysql.errors import CODES
 from capacity_adapters.engines.mysql.examination import CAPABILITIES, CURES, checks, grants
 from capacity_adapters.engines.mysql.grants import Grants, parse_grants
 from capacity_core.diagnosis import Check, CheckState
@@ -112,13 +112,11 @@ class _Mysql:
     connection: Connection
     flavour: Flavour
     freshness: Freshness
-    username: str
     _grants: Grants = field(factory=Grants, init=False)
     _keys: dict[str, bytes] = field(factory=dict, init=False)
 
     def inventory(self) -> Inventory:
-        with explained(self.username):  # an expired password shows here first
-            self._grants = parse_grants(row[0] for row in self._ask("SHOW GRANTS"))
+        self._grants = parse_grants(row[0] for row in self._ask("SHOW GRANTS"))
         self._keys = self._schemas()
         seen = tuple(SeenDatabase(name, name in SYSTEM_SCHEMAS) for name in self._keys)
         if self._grants.sees_every_schema:
@@ -196,7 +194,7 @@ class _Mysql:
             try:
                 rows = self._ask(FILE_SIZES.format(view))
             except pymysql.Error as error:
-                if code_of(error) not in NO_VIEW:
+                if _code(error) not in NO_VIEW:
                     raise
             else:
                 return {key.removesuffix(DEVICE_ENDING): int(size) for key, size in rows}
@@ -222,7 +220,7 @@ class _Mysql:
             try:
                 self._ask(FILES_PROBE.format(view))
             except pymysql.Error as error:
-                if code_of(error) not in NO_VIEW:
+                if _code(error) not in NO_VIEW:
                     raise
             else:
                 return CheckState.OK
@@ -249,21 +247,20 @@ def open_mysql(target: Target, guard: Guard) -> _Mysql:
     sock = first_reachable(
         addresses, guard.limit, lambda ip, by: open_socket(ip, address.port, by), _reason_of
     )
-    with explained(target.instance.username):
-        try:
-            guard.watch(sock.fileno())
-            connection.connect(sock)
-        finally:
-            if not connection.open:
-                sock.close()
-        try:
-            return _greeted(connection, guard, target.instance.username)
-        except BaseException:
-            connection.close()
-            raise
+    try:
+        guard.watch(sock.fileno())
+        connection.connect(sock)
+    finally:
+        if not connection.open:
+            sock.close()
+    try:
+        return _greeted(connection, guard)
+    except BaseException:
+        connection.close()
+        raise
 
 
-def _greeted(connection: Connection, guard: Guard, username: str) -> _Mysql:
+def _greeted(connection: Connection, guard: Guard) -> _Mysql:
     flavour = flavour_of(connection.get_server_info())  # type: ignore[no-untyped-call]  # as the stubs have it
     if flavour is None:
         raise CollectFailed(Reason.PROTOCOL)
@@ -271,7 +268,7 @@ def _greeted(connection: Connection, guard: Guard, username: str) -> _Mysql:
         said, least = (".".join(map(str, each)) for each in (flavour.version, flavour.least))
         failure = Failure.of(Reason.UNSUPPORTED_VERSION, version=said, least=least)
         raise CollectFailed(failure.reason, failure.hint)
-    return _Mysql(connection, flavour, _bounded(connection, flavour, guard), username)
+    return _Mysql(connection, flavour, _bounded(connection, flavour, guard))
 
 
 def _bounded(connection: Connection, flavour: Flavour, guard: Guard) -> Freshness:
@@ -281,7 +278,7 @@ def _bounded(connection: Connection, flavour: Flavour, guard: Guard) -> Freshnes
         try:
             cursor.execute(flavour.session(seconds))
         except pymysql.Error as error:
-            if not flavour.is_mysql_8 or code_of(error) != UNKNOWN_VARIABLE:
+            if not flavour.is_mysql_8 or _code(error) != UNKNOWN_VARIABLE:
                 raise
             cursor.execute(flavour.session(seconds, fresh=False))
             return Freshness.CACHED
@@ -295,8 +292,15 @@ def failure_of(error: BaseException) -> Failure | None:
         return Failure.of(Reason.PROTOCOL)
     if not isinstance(error, pymysql.Error):
         return None
-    meaning = meaning_of(error)
-    return meaning.failure() if meaning else None
+    if "Packet sequence number wrong" in str(error):
+        return Failure.of(Reason.PROTOCOL)
+    reason = CODES.get(_code(error))
+    return Failure.of(reason) if reason else None
+
+
+def _code(error: pymysql.Error) -> int:
+    code = error.args[0] if error.args else 0
+    return code if isinstance(code, int) else 0
 
 
 ERRORS: Final = (pymysql.Error, OSError, RuntimeError, *NONSENSE)

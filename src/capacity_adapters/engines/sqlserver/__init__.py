@@ -1,0 +1,279 @@
+"""SQL Server 2012 to 2025 and Azure SQL Database through python-tds: what we ask, how we read it.
+
+`sys.master_files` tells the files of every database, in whatever state it is. What only a database
+itself knows (used pages, FILESTREAM, the present size of tempdb) the server asks each for, in one
+batch; what fails there costs no more than that.
+"""
+
+import logging
+import struct
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+import pytds.tds_base as tds
+from attrs import define, field
+from OpenSSL import SSL
+
+from capacity_adapters.engines.addresses import addresses_of, first_reachable, open_socket
+from capacity_adapters.engines.deadline import Guard
+from capacity_adapters.engines.engine import Engine, Target, classify
+from capacity_adapters.engines.sqlserver import rights as may
+from capacity_adapters.engines.sqlserver.connect import Link, Row, log_in, refuse_unsendable
+from capacity_adapters.engines.sqlserver.errors import CODES, PHRASES
+from capacity_adapters.engines.sqlserver.files import (
+    Files,
+    Known,
+    Told,
+    azure_row,
+    file_row,
+    inside_row,
+    known_row,
+    size_of,
+)
+from capacity_adapters.engines.sqlserver.queries import (
+    AZURE_SIZES,
+    DATABASES,
+    EACH_INSIDE,
+    FILES,
+    INSIDE,
+    SERVER,
+    SESSION,
+    SPARSE,
+)
+from capacity_core.diagnosis import Capabilities, Check
+from capacity_core.messages import text
+from capacity_core.model import (
+    CapacityReport,
+    DatabaseSize,
+    Failure,
+    Freshness,
+    Inventory,
+    Outcome,
+    Reason,
+    SeenDatabase,
+    Unmeasured,
+)
+
+log = logging.getLogger(__name__)
+
+SYSTEM_DATABASES: Final = frozenset({"master", "model", "msdb", "tempdb"})
+AZURE_METHOD: Final = "ms.resource_stats"
+CHUNK: Final = 1000  # databases in one batch
+# What the driver stumbles over when a peer sends nonsense.
+NONSENSE: Final = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+
+
+@define(eq=False)
+class _SqlServer:
+    link: Link
+    guard: Guard
+    rights: may.Rights
+    _known: dict[str, Known] = field(factory=dict, init=False)
+
+    def inventory(self) -> Inventory:
+        rows = map(known_row, self.link.ask(DATABASES))
+        here = self.rights.database if self._is_one_of_azure else None
+        self._known = {each.name: each for each in rows if here in {None, each.name}}
+        seen = tuple(SeenDatabase(name, name in SYSTEM_DATABASES) for name in self._known)
+        if here is not None:
+            return Inventory(seen, complete=False, cure=text("cure.mssql_azure_master"))
+        if self.rights.allow(may.LIST):
+            return Inventory(seen)
+        return Inventory(seen, complete=False, cure=self.rights.cure(may.LIST))
+
+    @property
+    def _is_one_of_azure(self) -> bool:
+        """There, a connection to any database but master sees that one only."""
+        return self.rights.is_azure and self.rights.database != "master"
+
+    def measure(self, names: AbstractSet[str]) -> CapacityReport:
+        asked = {name: self._known[name] for name in sorted(names & self._known.keys())}
+        if not self.rights.is_azure:
+            fates = self._fates(asked)
+        elif self._is_one_of_azure:
+            fates = [self._present(known) for known in asked.values()]
+        else:
+            fates = self._published(asked)
+        gone = [Unmeasured.of(name, Outcome.VANISHED) for name in sorted(names - asked.keys())]
+        return CapacityReport(
+            tuple(fate for fate in fates if isinstance(fate, DatabaseSize)),
+            tuple(fate for fate in (*fates, *gone) if isinstance(fate, Unmeasured)),
+        )
+
+    def _fates(self, asked: Mapping[str, Known]) -> list[DatabaseSize | Unmeasured]:
+        told = self._files()
+        inside = self._inside([each for each in asked.values() if each.may_be_entered])
+        sparse = self._sparse() if any(each.is_snapshot for each in asked.values()) else {}
+        expired = self.guard.expired
+
+        def fate(known: Known) -> DatabaseSize | Unmeasured:
+            if (known.id, known.name) not in told:
+                return Unmeasured.of(known.name, Outcome.VANISHED)
+            if known.is_snapshot:
+                return self._snapshot(known, sparse)
+            files = told[known.id, known.name]
+            return size_of(known, files, inside.get(known.id), self.rights, expired=expired)
+
+        return [fate(known) for known in asked.values()]
+
+    def _files(self) -> dict[tuple[int, str], Files]:
+        told: dict[tuple[int, str], Files] = {}
+        for row in self.link.ask(FILES):
+            key, files = file_row(row)
+            told[key] = told.get(key, ()) + files
+        return told
+
+    def _inside(self, enterable: list[Known]) -> dict[int, Told]:
+        """Ask each of these for itself. What is not learned here is no reason to lose the rest."""
+        told: dict[int, Told] = {}
+
+        def take(row: Row) -> None:
+            database, answer = inside_row(row)
+            known = told.get(database, ())
+            if isinstance(answer, tuple) and isinstance(known, tuple):
+                answer = known + answer
+            told[database] = answer
+
+        ids = sorted(each.id for each in enterable)
+        try:
+            for start in range(0, len(ids), CHUNK):
+                listed = ", ".join(map(str, ids[start : start + CHUNK]))
+                self.link.ask_each(EACH_INSIDE % listed, take)
+        except ERRORS as error:
+            log.warning("looking into databases broke off: %s", type(error).__name__)
+        return told
+
+    def _sparse(self) -> dict[int, int] | None:
+        """Give the bytes of snapshots by id; None if we may not know."""
+        if self.guard.expired:
+            return {}
+        try:
+            return {row[0]: row[1] for row in self.link.ask(SPARSE) if isinstance(row[1], int)}
+        except ERRORS as error:
+            if _known_reason(error) is Reason.PERMISSION_DENIED:
+                return None
+            log.warning("asking for snapshots broke off: %s", type(error).__name__)
+            return {}
+
+    def _snapshot(
+        self, known: Known, sparse: Mapping[int, int] | None
+    ) -> DatabaseSize | Unmeasured:
+        if sparse is None:
+            return Unmeasured.of(known.name, Outcome.DENIED, self.rights.cure(may.STATE))
+        if known.id not in sparse:
+            late = Outcome.TIMED_OUT if self.guard.expired else Outcome.ERROR
+            return Unmeasured.of(known.name, late)
+        return DatabaseSize(known.name, sparse[known.id], "ms.snapshot_files")
+
+    def _present(self, known: Known) -> DatabaseSize | Unmeasured:
+        """Size the database that the connection is in."""
+        answers = [inside_row((known.id, *row))[1] for row in self.link.ask(INSIDE)]
+        files: Told = tuple(each for some in answers if isinstance(some, tuple) for each in some)
+        return size_of(known, (), files, self.rights, expired=False)
+
+    def _published(self, asked: Mapping[str, Known]) -> list[DatabaseSize | Unmeasured]:
+        """Take what Azure has published: every few minutes, and not of databases that sleep."""
+        published = dict(map(azure_row, self.link.ask(AZURE_SIZES)))
+
+        def fate(known: Known) -> DatabaseSize | Unmeasured:
+            row = published.get(known.name)
+            if row is None or row.at < known.created:
+                return Unmeasured(known.name, Outcome.ERROR, text("cure.mssql_no_stats"))
+            return DatabaseSize(
+                known.name,
+                row.allocated,
+                AZURE_METHOD,
+                used_size_bytes=row.used,
+                freshness=Freshness.CACHED,
+                outcome=known.outcome,
+            )
+
+        return [fate(known) for known in asked.values()]
+
+    def examine(self) -> tuple[Check, ...]:
+        self.inventory()
+        if self.rights.is_azure:
+            return (self.rights.check(may.LIST),)
+        report = self.measure(self._known.keys())
+        denied = [each.name for each in report.unmeasured if each.outcome is Outcome.DENIED]
+        snapshots = tuple(name for name in denied if self._known[name].is_snapshot)
+        others = tuple(name for name in denied if name not in snapshots)
+        shut = any(each.is_shut for each in self._known.values())
+        return (
+            self.rights.check(may.LIST),
+            self.rights.check(may.FILES, () if self.rights.allow(may.FILES) else others),
+            self.rights.check(may.ENTER, others, needed=shut),
+            self.rights.check(may.STATE, snapshots, needed=bool(snapshots)),
+        )
+
+    def close(self) -> None:
+        self.link.close()
+
+
+def open_sqlserver(target: Target, guard: Guard) -> _SqlServer:
+    refuse_unsendable(target)
+    host, port = target.network.host, target.network.port
+    addresses = addresses_of(host, guard.limit, target.policy.networks)
+
+    sock = first_reachable(
+        addresses, guard.limit, lambda ip, by: open_socket(ip, port, by), _reason_of
+    )
+    guard.watch(sock.fileno())
+    link = log_in(target, sock)
+    try:
+        link.tell(SESSION)
+        rights = may.rights_of(link.ask(SERVER), target.instance.username)
+        return _SqlServer(link, guard, rights)
+    except BaseException:
+        link.close()
+        raise
+
+
+def failure_of(error: BaseException) -> Failure | None:
+    reason = _known_reason(error)
+    return Failure.of(reason) if reason else None
+
+
+def _known_reason(error: BaseException) -> Reason | None:
+    if isinstance(error, SSL.Error):
+        return Reason.TLS
+    if isinstance(error, tds.DatabaseError) and error.number:
+        return CODES.get(error.number)
+    if isinstance(error, tds.ClosedConnectionError):
+        return Reason.CONNECTION_LOST
+    if isinstance(error, tds.Error):
+        said = str(error)
+        return next((r for phrase, r in PHRASES.items() if phrase in said), Reason.PROTOCOL)
+    if isinstance(error, NONSENSE) and not isinstance(error, OSError):
+        return Reason.PROTOCOL
+    return None
+
+
+ERRORS: Final = (tds.Error, SSL.Error, OSError, *NONSENSE)
+ENGINE: Final = Engine(
+    open=open_sqlserver,
+    errors=ERRORS,
+    failure_of=failure_of,
+    capabilities=Capabilities(
+        log_size=True,
+        used_size=True,
+        ceiling=True,
+        system_databases=True,
+        visibility_proof=True,
+    ),
+    grants=may.grants,
+)
+
+
+def _reason_of(error: BaseException) -> Reason:
+    return classify(error, ENGINE).reason
