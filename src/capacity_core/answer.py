@@ -28,7 +28,11 @@ MIB = 1024 * 1024
 
 @frozen
 class DatabaseEntry:
-    """One measured database; `*_mb` are whole MiB, rounded up: what exists never shows as 0."""
+    """One measured database; `*_mb` are whole MiB, rounded up: what exists never shows as 0.
+
+    `used_size_bytes` is what its files hold, `ceiling_bytes` how large they may become by
+    themselves, `duration_ms` how many milliseconds the statement took that told the size.
+    """
 
     database_name: str
     size_mb: int
@@ -42,6 +46,10 @@ class DatabaseEntry:
     is_system: bool
     method: str
     outcome: str
+    used_size_bytes: int | None
+    ceiling_bytes: int | None
+    freshness: str
+    duration_ms: int | None
 
 
 @frozen
@@ -276,6 +284,10 @@ def _database_entries(result: InstanceCapacitySyncActionResult) -> list[Database
             is_system=size.name in system,
             method=size.method,
             outcome=size.outcome,
+            used_size_bytes=size.used_size_bytes,
+            ceiling_bytes=size.ceiling_bytes,
+            freshness=size.freshness,
+            duration_ms=size.duration_ms,
         )
 
     return [entry(size) for size in result.report.sizes]

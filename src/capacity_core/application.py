@@ -319,6 +319,12 @@ class CapacityApplication:
         with self.begin() as work:
             return work.reads.instance_day(instance_id, day)
 
+    def instance_days(self, instance_id: int, paging: Paging) -> Page[InstanceDay]:
+        """The instance's total of each day that has one, newest first. Raises NotFoundError."""
+        with self.begin() as work:
+            work.instances.get(instance_id)
+            return work.reads.instance_days(instance_id, paging)
+
     # Access.
 
     def create_token(self, name: str, scope: Scope) -> tuple[ApiToken, str]:

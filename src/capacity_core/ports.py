@@ -191,6 +191,10 @@ class CapacityReads(Protocol):
 
     def instance_day(self, instance_id: int, day: date) -> InstanceDay | None: ...
 
+    def instance_days(self, instance_id: int, paging: Paging) -> Page[InstanceDay]:
+        """The days that have a total, newest first."""
+        ...
+
 
 @frozen
 class DateRange:

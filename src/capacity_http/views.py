@@ -8,7 +8,7 @@ from attrs import asdict, fields, frozen
 
 from capacity_core.answer import SyncPayload, mebibytes
 from capacity_core.diagnosis_answer import DiagnosisPayload
-from capacity_core.reads import DatabaseRow, Page, SizeRow
+from capacity_core.reads import DatabaseRow, InstanceDay, Page, SizeRow
 from capacity_core.views import InstanceView
 
 Item = TypeVar("Item")
@@ -30,7 +30,14 @@ class Succeeded(Generic[Data]):
 
 @frozen(kw_only=True)
 class SizeView:
-    """A size in bytes and in whole MiB, rounded up; null where there is none."""
+    """A size in bytes, and as `*_mb` in whole MiB, rounded up; null where there is none.
+
+    `used_size_bytes` is what the files hold, `ceiling_bytes` how large they may become by
+    themselves. `method` is how the size was found out, `freshness` how old it may have been then
+    (live, cached, or an estimate), `duration_ms` how many milliseconds the statement took that
+    told it. `method_changed`: the last size before was found out in another way, so the two do
+    not compare.
+    """
 
     size_bytes: int | None
     size_mb: int | None
@@ -38,7 +45,12 @@ class SizeView:
     data_size_mb: int | None
     log_size_bytes: int | None
     log_size_mb: int | None
+    used_size_bytes: int | None
+    ceiling_bytes: int | None
     method: str | None
+    method_changed: bool
+    freshness: str | None
+    duration_ms: int | None
     collected_at: str | None
 
 
@@ -65,6 +77,23 @@ class DatabaseView(SizeView):
     collected_date: str | None
     outcome: str | None
     last_attempt_at: str | None
+
+
+@frozen(kw_only=True)
+class InstanceDayView:
+    """An instance on one business day: how many of its databases had a size, and their total.
+
+    `carried_size_bytes` are the last known sizes of the active databases that had none.
+    """
+
+    collected_date: str
+    measured_count: int
+    active_count: int
+    total_size_bytes: int
+    total_size_mb: int
+    carried_size_bytes: int
+    carried_size_mb: int
+    collected_at: str
 
 
 @frozen
@@ -131,6 +160,19 @@ def day_view(row: SizeRow) -> DayView:
     )
 
 
+def instance_day_view(day: InstanceDay) -> InstanceDayView:
+    return InstanceDayView(
+        collected_date=day.collected_date.isoformat(),
+        measured_count=day.measured_count,
+        active_count=day.active_count,
+        total_size_bytes=day.total_size_bytes,
+        total_size_mb=mebibytes(day.total_size_bytes),
+        carried_size_bytes=day.carried_size_bytes,
+        carried_size_mb=mebibytes(day.carried_size_bytes),
+        collected_at=day.collected_at.isoformat(),
+    )
+
+
 def page_data(page: Page[Row], view: Callable[[Row], Item]) -> dict[str, object]:
     """Show a page of rows; no row at all is 0 pages."""
     number, limit = page.paging.page, page.paging.limit
@@ -149,7 +191,7 @@ def page_data(page: Page[Row], view: Callable[[Row], Item]) -> dict[str, object]
 
 def _size(row: SizeRow | None) -> dict[str, Any]:
     if row is None:
-        return dict.fromkeys(field.name for field in fields(SizeView))
+        return {**dict.fromkeys(field.name for field in fields(SizeView)), "method_changed": False}
     return {
         "size_bytes": row.size_bytes,
         "size_mb": _mb(row.size_bytes),
@@ -157,7 +199,12 @@ def _size(row: SizeRow | None) -> dict[str, Any]:
         "data_size_mb": _mb(row.data_size_bytes),
         "log_size_bytes": row.log_size_bytes,
         "log_size_mb": _mb(row.log_size_bytes),
+        "used_size_bytes": row.used_size_bytes,
+        "ceiling_bytes": row.ceiling_bytes,
         "method": row.method,
+        "method_changed": row.method_changed,
+        "freshness": row.freshness,
+        "duration_ms": row.duration_ms,
         "collected_at": _iso(row.collected_at),
     }
 

@@ -72,7 +72,7 @@ def test_an_unknown_target_is_told(cli: Cli, target: str, command: list[str]) ->
 def test_kept_sizes_are_shown(cli: Cli, folder: Path) -> None:
     day = cli("sync", "sqlite:///dbs", "--json").data["result"]["databases"][0]["collected_date"]
     said = cli("sizes", "dbs")
-    assert said.out.count(day) == 2
+    assert said.out.count(day) == 3
     assert "broken.db" in said.out
     assert "invalid" in said.out
     assert said.out.splitlines()[-1].endswith("in 2 databases, and 1 without a size")
@@ -83,12 +83,53 @@ def test_kept_sizes_are_shown(cli: Cli, folder: Path) -> None:
     assert data["total"]["measured_count"] == 2
 
 
+def test_how_a_size_was_found_out_is_shown_with_it(cli: Cli, folder: Path) -> None:
+    cli("sync", "sqlite:///dbs")
+    (folder / "shop.db").write_bytes(b"damaged")
+    cli("sync", "dbs")
+    day = cli("sizes", "dbs", "--json").data["day"]["collected_date"]
+    headers, *lines = cli("sizes", "dbs").out.splitlines()
+    assert headers.split("  ")[-1] == "OUTCOME"
+    assert "METHOD" in headers
+    assert "USED" not in headers  # no file tells it
+    assert lines[-2] == f"2 of 3 databases measured on {day}"
+    assert f"2 of 3 databases measured on {day}" in cli("sizes", "dbs", "--date", day).out
+
+
 def test_a_later_failure_shows_beside_the_size_it_left_alone(cli: Cli, folder: Path) -> None:
     cli("sync", "sqlite:///dbs")
     (folder / "stock.sqlite").write_bytes(b"damaged")
     cli("sync", "dbs")
     [line] = [line for line in cli("sizes", "dbs").out.splitlines() if "stock" in line]
-    assert line.endswith("sqlite.file_size, last attempt: invalid")
+    assert line.split()[-5:] == ["sqlite.file_size", "live", "1", "ms", "invalid"]
+
+
+def test_a_day_that_does_not_compare_with_the_one_before_is_marked(cli: Cli, folder: Path) -> None:
+    cli("instance", "add", "--url", f"sqlite:///{folder}")
+    cli("sync", "dbs")
+    [store] = (cli.home / "share").rglob("*.db")
+    with closing(sqlite3.connect(store)) as connection, connection:
+        connection.execute(
+            "INSERT INTO database_size_stats (instance_id, database_name, collected_date,"
+            " size_bytes, ceiling_bytes, method, collected_at, last_outcome, last_attempt_at)"
+            " SELECT instance_id, database_name, '2020-01-02', 5, 2048, 'another', collected_at,"
+            " last_outcome, last_attempt_at FROM database_size_stats"
+            " WHERE database_name = 'shop.db'"
+        )
+    said = cli("sizes", "dbs").out
+    assert [line.split()[0] for line in said.splitlines() if "(changed)" in line] == [
+        "shop.db",
+        "(changed):",
+    ]
+    history = cli("sizes", "dbs", "--history", "shop.db").out.splitlines()
+    assert history[0].split() == [
+        *("DATE", "SIZE", "CEILING", "METHOD", "FRESHNESS", "TOOK", "OUTCOME")
+    ]
+    assert "sqlite.file_size (changed)" in history[1]
+    old = ["2020-01-02", "5", "B", "2.0", "KiB", "another", "-", "-", "measured"]
+    assert history[2].split() == old
+    assert "do not compare" in history[3]
+    assert "(changed)" not in cli("sizes", "dbs", "--date", "2020-01-02").out
 
 
 def test_what_no_longer_counts_is_in_no_list_of_the_present(cli: Cli, folder: Path) -> None:

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 from tests.builders import NOON
-from tests.stores import AnyStore, Found, on_day, sync
+from tests.stores import AnyStore, Found, add_instance, on_day, sync
 
 from capacity_core.filters import FilterRules
 from capacity_core.inventory import reconcile
@@ -158,3 +158,23 @@ def test_sizes_of_a_day_are_largest_first_then_by_name(store: AnyStore, instance
     assert [row.database_name for row in rows] == ["big", "B", "a", "b", "zero", "y", "z"]
     sizes = [row.size_bytes for row in rows if row.size_bytes is not None]
     assert all(left >= right for left, right in pairwise(sizes))
+
+
+def test_days_of_an_instance_are_newest_first(store: AnyStore, instance_id: int) -> None:
+    other = add_instance(store, "other")
+    sync(store, other, {"a": 1}, on_day(9))
+    for number in range(3):
+        sync(store, instance_id, {"a": number, "b": Outcome.DENIED}, on_day(number))
+    with store.begin() as work:
+        page = work.reads.instance_days(instance_id, Paging())
+        second = work.reads.instance_days(instance_id, Paging(2, 2))
+        nothing = work.reads.instance_days(7**30, Paging())
+        each = [work.reads.instance_day(instance_id, on_day(number).day) for number in (2, 1, 0)]
+    assert list(page.rows) == each
+    assert [(day.total_size_bytes, day.measured_count, day.active_count) for day in page.rows] == [
+        (2, 1, 2),
+        (1, 1, 2),
+        (0, 1, 2),
+    ]
+    assert (second.rows, second.total) == (page.rows[2:], 3)
+    assert (nothing.rows, nothing.total) == ((), 0)

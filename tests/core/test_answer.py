@@ -33,6 +33,7 @@ from capacity_core.model import (
     CapacityReport,
     DatabaseSize,
     Failure,
+    Freshness,
     Inventory,
     Outcome,
     Reason,
@@ -56,7 +57,10 @@ INVENTORY = Inventory(
     )
 )
 REPORT = CapacityReport(
-    (DatabaseSize("a", 1024 * 1024 + 1, "m", 5, None), DatabaseSize("b", 1, "m")),
+    (
+        DatabaseSize("a", 1024 * 1024 + 1, "m", 5, None, 4, 2**40, Freshness.ESTIMATE, 12),
+        DatabaseSize("b", 1, "m"),
+    ),
     (Unmeasured.of("c", Outcome.DENIED, sql_cure("GRANT it")),),
 )
 
@@ -105,6 +109,10 @@ def test_a_complete_sync_says_everything_the_contract_asks() -> None:
                         "is_system": False,
                         "method": "m",
                         "outcome": "measured",
+                        "used_size_bytes": 4,
+                        "ceiling_bytes": 2**40,
+                        "freshness": "estimate",
+                        "duration_ms": 12,
                     },
                     {
                         "database_name": "b",
@@ -119,6 +127,10 @@ def test_a_complete_sync_says_everything_the_contract_asks() -> None:
                         "is_system": False,
                         "method": "m",
                         "outcome": "measured",
+                        "used_size_bytes": None,
+                        "ceiling_bytes": None,
+                        "freshness": "live",
+                        "duration_ms": None,
                     },
                 ],
                 "database_count": 2,

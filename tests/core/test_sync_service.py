@@ -239,6 +239,7 @@ def test_blindness_to_everything_writes_no_zero() -> None:
     result = world.sync(a_talk(inventory=BLIND))
     assert result.scenario is Scenario.INVENTORY_ONLY
     assert [fate.name for fate in result.report.unmeasured] == ["a", "b"]
+    assert {row.last_outcome for row in world.rows().values()} == {Outcome.NOT_VISIBLE}
     assert not result.instance_stat_updated
     with world.store.begin() as work:
         day = work.reads.instance_day(1, MOMENT.day)

@@ -28,6 +28,7 @@ OPERATIONS = [
     "remove_instance",
     "list_databases",
     "list_database_sizes",
+    "list_instance_days",
     "sync_capacity",
     "examine_instance",
 ]

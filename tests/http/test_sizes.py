@@ -12,6 +12,7 @@ from capacity_adapters.memory import MemoryStore
 from capacity_core.model import (
     CapacityReport,
     DatabaseSize,
+    Freshness,
     Inventory,
     Outcome,
     SeenDatabase,
@@ -76,6 +77,42 @@ def test_a_history_is_newest_first_and_unknown_is_not_zero(service: Service, pla
     assert (newest["collected_date"], newest["size_bytes"]) == ("2026-03-11", None)
     assert (newest["size_mb"], newest["outcome"]) == (None, "denied")
     assert (oldest["size_bytes"], oldest["outcome"]) == (5, "measured")
+
+
+def test_a_size_says_how_it_was_found_out_and_whether_it_compares(
+    service: Service, play: Play
+) -> None:
+    instance_id = service.add()
+    told = DatabaseSize("a", 9, "m", None, None, 7, 2**50, Freshness.ESTIMATE, 12)
+    play_day(service, play, instance_id, 0, CapacityReport((told,)))
+    denied = (Unmeasured.of("b", Outcome.DENIED),)
+    later = CapacityReport((DatabaseSize("a", 9, "n"),), denied)
+    play_day(service, play, instance_id, 1, later)
+    history = service.call("GET", f"/instances/{instance_id}/sizes?database_name=a")
+    newest, oldest = history.json()["data"]["items"]
+    names = ("used_size_bytes", "ceiling_bytes", "freshness", "duration_ms", "method_changed")
+    assert [oldest[name] for name in names] == [7, 2**50, "estimate", 12, False]
+    assert [newest[name] for name in names] == [None, None, "live", None, True]
+    a, b = service.call("GET", f"/instances/{instance_id}/databases").json()["data"]["items"]
+    assert [a[name] for name in names] == [newest[name] for name in names]
+    assert [b[name] for name in names] == [None, None, None, None, False]
+
+
+def test_the_days_of_an_instance_say_how_many_databases_were_measured(
+    service: Service, play: Play
+) -> None:
+    instance_id = two_days(service, play)
+    data = service.call("GET", f"/instances/{instance_id}/days").json()["data"]
+    newest, oldest = data["items"]
+    assert (newest["collected_date"], oldest["collected_date"]) == ("2026-03-11", "2026-03-10")
+    assert [(day["measured_count"], day["active_count"]) for day in data["items"]] == [
+        (1, 2),
+        (2, 2),
+    ]
+    assert (newest["total_size_bytes"], newest["total_size_mb"]) == (0, 0)
+    assert (newest["carried_size_bytes"], newest["carried_size_mb"]) == (5, 1)
+    page = service.call("GET", f"/instances/{instance_id}/days?limit=1&page=2").json()["data"]
+    assert ([day["collected_date"] for day in page["items"]], page["pages"]) == (["2026-03-10"], 2)
 
 
 def test_a_history_may_be_bounded_by_days(service: Service, play: Play) -> None:

@@ -147,6 +147,7 @@ def _everything(store: AnyStore, instance_id: int) -> list[object]:
             histories,
             reads.sizes_on(instance_id, None),
             [reads.instance_day(instance_id, day) for day in days],
+            reads.instance_days(instance_id, Paging()),
             aggregates_of(store, instance_id),
         ]
 

@@ -1,13 +1,17 @@
 """`capacity sizes`: what is known of an instance's databases, from the store."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import date, datetime
 from functools import partial
+from types import MappingProxyType
 
 import click
+from attrs import frozen
 
 from capacity_adapters.cli.output import (
     UNKNOWN,
+    Block,
     Report,
     Table,
     databases,
@@ -23,7 +27,42 @@ from capacity_core.errors import NotFoundError
 from capacity_core.messages import text
 from capacity_core.model import Instance, Outcome
 from capacity_core.ports import DateRange
-from capacity_core.reads import DatabaseRow, SizeRow
+from capacity_core.reads import DatabaseRow, InstanceDay, Paging, SizeRow
+
+CHANGED = "(changed)"
+CHANGE_NOTE = (
+    f"{CHANGED}: the last size before was found out in another way, so the two do not compare."
+)
+
+
+@frozen
+class _Line:
+    """What a line of a table is about, the size it shows, and how the latest attempt ended."""
+
+    about: str
+    size: SizeRow | None
+    outcome: Outcome | None
+
+
+def _method(row: SizeRow) -> str:
+    method = row.method or UNKNOWN
+    return f"{method} {CHANGED}" if row.method_changed else method
+
+
+_COLUMNS: Mapping[str, Callable[[SizeRow], str]] = MappingProxyType(
+    {
+        "SIZE": lambda row: human_size(row.size_bytes),
+        "USED": lambda row: human_size(row.used_size_bytes),
+        "CEILING": lambda row: human_size(row.ceiling_bytes),
+        "MEASURED ON": lambda row: row.collected_date.isoformat(),
+        "METHOD": _method,
+        "FRESHNESS": lambda row: row.freshness or UNKNOWN,
+        "TOOK": lambda row: UNKNOWN if row.duration_ms is None else f"{row.duration_ms} ms",
+    }
+)
+# Few engines tell them.
+_RARE = frozenset({"USED", "CEILING"})
+_NUMBERS = frozenset({"SIZE", "USED", "CEILING", "TOOK"})
 
 
 @click.command("sizes")
@@ -53,25 +92,19 @@ def sizes(session: Session, *, target: str, day: datetime | None, history: str |
 def _latest(application: CapacityApplication, instance: Instance) -> Report:
     """Show the last known size of every database that counts now."""
     known = every(partial(application.databases, instance.id))
-    data = {"instance": instance.name, "databases": known}
+    days = application.instance_days(instance.id, Paging(limit=1)).rows
+    day = days[0] if days else None
+    data = {"instance": instance.name, "databases": known, "day": day}
     counted = sorted((row for row in known if row.is_active), key=_largest_first)
     if not counted:
         hint = f"run `capacity sync {shown(instance.name)}`"
         return done(data, f"No database of {shown(instance.name)} is known; {hint}")
-    cells = [
-        (
-            shown(row.database_name),
-            human_size(_bytes(row)),
-            row.size.collected_date.isoformat() if row.size else UNKNOWN,
-            _how(
-                row.size.method if row.size else None,
-                row.latest.last_outcome if row.latest else None,
-            ),
-        )
+    lines = [
+        _Line(shown(row.database_name), row.size, row.latest.last_outcome if row.latest else None)
         for row in counted
     ]
-    table = Table(("DATABASE", "SIZE", "MEASURED ON", "HOW"), cells)
-    return done(data, table, _total([_bytes(row) for row in counted]))
+    total = _total([_bytes(row) for row in counted])
+    return done(data, *_table("DATABASE", lines), *_measured(day), total)
 
 
 def _largest_first(row: DatabaseRow) -> tuple[int, str]:
@@ -89,29 +122,47 @@ def _day(application: CapacityApplication, instance: Instance, day: date) -> Rep
     data = {"instance": instance.name, "date": day, "total": total, "databases": rows}
     if not rows:
         return done(data, f"No sizes of {shown(instance.name)} on {day}")
-    cells = [(shown(row.database_name), *_size_and_how(row)) for row in rows]
-    table = Table(("DATABASE", "SIZE", "HOW"), cells)
+    lines = [_Line(shown(row.database_name), row, row.last_outcome) for row in rows]
     said = f"{shown(instance.name)} on {day}"
-    return done(data, said, table, _total([row.size_bytes for row in rows]))
+    table = _table("DATABASE", lines, without={"MEASURED ON"})
+    return done(data, said, *table, *_measured(total), _total([row.size_bytes for row in rows]))
 
 
 def _history(application: CapacityApplication, instance: Instance, database: str) -> Report:
     rows = every(partial(application.history, instance.id, database, DateRange()))
     if not rows:
         raise NotFoundError(text("error.database_missing", name=repr(database)))
-    cells = [(row.collected_date.isoformat(), *_size_and_how(row)) for row in rows]
+    lines = [_Line(row.collected_date.isoformat(), row, row.last_outcome) for row in rows]
     data = {"instance": instance.name, "database_name": database, "history": rows}
-    return done(data, Table(("DATE", "SIZE", "HOW"), cells))
+    return done(data, *_table("DATE", lines, without={"MEASURED ON"}))
 
 
-def _size_and_how(row: SizeRow) -> tuple[str, str]:
-    return human_size(row.size_bytes), _how(row.method, row.last_outcome)
+def _table(
+    about: str, lines: Sequence[_Line], without: AbstractSet[str] = frozenset()
+) -> list[Block]:
+    """Show a line each; a change of method is marked, and explained once below."""
+    columns = {
+        header: [UNKNOWN if line.size is None else cell(line.size) for line in lines]
+        for header, cell in _COLUMNS.items()
+        if header not in without
+    }
+    known = {
+        header: cells
+        for header, cells in columns.items()
+        if header not in _RARE or set(cells) != {UNKNOWN}
+    }
+    abouts, outcomes = [line.about for line in lines], [line.outcome or UNKNOWN for line in lines]
+    rows = list(zip(abouts, *known.values(), outcomes, strict=True))
+    is_broken = any(line.size is not None and line.size.method_changed for line in lines)
+    notes = [CHANGE_NOTE] if is_broken else []
+    return [Table((about, *known, "OUTCOME"), rows, _NUMBERS), *notes]
 
 
-def _how(method: str | None, last_outcome: Outcome | None) -> str:
-    if last_outcome in {None, Outcome.MEASURED}:
-        return method or ""
-    return f"{method}, last attempt: {last_outcome}" if method else str(last_outcome)
+def _measured(day: InstanceDay | None) -> list[str]:
+    if day is None:
+        return []
+    whole = databases(day.active_count)
+    return [f"{day.measured_count} of {whole} measured on {day.collected_date}"]
 
 
 def _total(sizes: Sequence[int | None]) -> str:

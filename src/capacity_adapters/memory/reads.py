@@ -48,6 +48,10 @@ class MemoryReads:
     def instance_day(self, instance_id: int, day: date) -> InstanceDay | None:
         return self._work.read().totals.get(instance_id, {}).get(day)
 
+    def instance_days(self, instance_id: int, paging: Paging) -> Page[InstanceDay]:
+        days = self._work.read().totals.get(instance_id, {})
+        return page_of([days[day] for day in sorted(days, reverse=True)], paging)
+
 
 def _marked(days: Mapping[date, SizeRow], row: SizeRow) -> SizeRow:
     return evolve(row, method_changed=is_break(row, latest_size(days, row.collected_date)))

@@ -114,6 +114,15 @@ class StoreReads:
             row = connection.execute(wanted).one_or_none()
         return None if row is None else InstanceDay(*row)
 
+    def instance_days(self, instance_id: int, paging: Paging) -> Page[InstanceDay]:
+        wanted = _DAYS.instance_id == sought(instance_id)
+        count = select(func.count()).select_from(instance_size_stats).where(wanted)
+        newest_first = _DAY.where(wanted).order_by(_DAYS.collected_date.desc())
+        with self._work.read() as connection:
+            total = connection.execute(count).scalar_one()
+            rows = connection.execute(newest_first.limit(paging.limit).offset(paging.offset)).all()
+        return Page(tuple(InstanceDay(*row) for row in rows), total, paging)
+
 
 def _databases(instance_id: int, paging: Paging) -> Select[Any]:
     """Find one page first, then each row's two days by their full key."""

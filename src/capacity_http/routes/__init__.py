@@ -17,10 +17,17 @@ from capacity_http.routes.instances import (
     remove_instance,
     show_instance,
 )
-from capacity_http.routes.sizes import database_sizes, databases
+from capacity_http.routes.sizes import database_sizes, databases, instance_days
 
 _HEALTH = (live, ready)
-_READS = (list_instances, show_instance, databases, database_sizes, examine_instance)
+_READS = (
+    list_instances,
+    show_instance,
+    databases,
+    database_sizes,
+    instance_days,
+    examine_instance,
+)
 _WRITES = (add_instance, change_instance, remove_instance, sync_capacity)
 
 

@@ -18,7 +18,16 @@ from capacity_http.auth import KNOWN_INSTANCE, SCOPE
 from capacity_http.facade import Facade, done
 from capacity_http.openapi import answers
 from capacity_http.routes.parameters import InstanceId
-from capacity_http.views import DatabasesData, DayView, PageData, database_view, day_view, page_data
+from capacity_http.views import (
+    DatabasesData,
+    DayView,
+    InstanceDayView,
+    PageData,
+    database_view,
+    day_view,
+    instance_day_view,
+    page_data,
+)
 
 MAX_DATABASE_NAME = 255
 
@@ -77,6 +86,28 @@ async def database_sizes(
         days = DateRange(start_date, end_date)
         found = facade.application.history(instance_id, database_name, days, paging)
         return done(page_data(found, day_view), asked, text("done"))
+
+    return await facade.read(request, work)
+
+
+@get(
+    "/instances/{instance_id:str}/days",
+    operation_id="list_instance_days",
+    opt={SCOPE: Scope.VIEW, KNOWN_INSTANCE: True},
+    responses=answers(PageData[InstanceDayView], 404),
+    tags=["sizes"],
+)
+async def instance_days(
+    request: AnyRequest,
+    facade: NamedDependency[Facade],
+    instance_id: InstanceId,
+    paging: NamedDependency[Paging],
+) -> Response[bytes]:
+    """List the instance's days, newest first: how many databases were measured, and the total."""
+
+    def work(asked: Asked) -> Answer:
+        found = facade.application.instance_days(instance_id, paging)
+        return done(page_data(found, instance_day_view), asked, text("done"))
 
     return await facade.read(request, work)
 
