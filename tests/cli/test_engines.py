@@ -23,7 +23,7 @@ def test_every_engine_of_ours_is_listed_with_its_driver(cli: Cli) -> None:
     said = cli("engines")
     lines = said.out.splitlines()
     assert [line.split()[0] for line in lines[1 : 1 + len(BUILT_IN)]] == list(BUILT_IN)
-    assert lines[1].startswith("postgresql  postgres, pg  5432  psycopg 3.")
+    assert " ".join(lines[1].split()).startswith("postgresql postgres, pg 5432 psycopg 3.")
     listed = cli("engines", "--json").data
     assert [each["db_type"] for each in listed["engines"]] == list(BUILT_IN)
     assert {each["source"] for each in listed["engines"]} == {"built in"}
@@ -39,7 +39,10 @@ def test_engines_of_others_and_broken_ones_are_listed_apart(cli: Cli) -> None:
     install(cli.home, "bad_engine", "bad = bad_engine:PLUGIN", "raise ValueError('two\\nlines')")
     said = cli.process("engines", PYTHONPATH=str(cli.home))
     assert said.code == 0
-    assert "tiny        tiny db       4711  tiny-driver not installed  ceiling" in said.out
+    rows = [" ".join(line.split()) for line in said.out.splitlines()]
+    assert any(
+        row.startswith("tiny tiny db 4711 tiny-driver not installed ceiling") for row in rows
+    )
     told = [line for line in said.out.splitlines() if line.startswith("not usable")]
     assert told == [
         (

@@ -53,6 +53,7 @@ _INSTALLED = (
         EngineFacts("sqlserver", ("mssql", "sql server"), 1433),
         "capacity_adapters.engines.sqlserver",
         "capacity-sync[sqlserver]",
+        driver="python-tds",
     ),
     _Installed(EngineFacts("sqlite"), "capacity_adapters.engines.sqlite"),
 )
