@@ -17,6 +17,15 @@ from capacity_adapters.engines.mysql.connect import Connection, Flavour, flavour
 from capacity_adapters.engines.mysql.errors import CODES
 from capacity_adapters.engines.mysql.examination import CAPABILITIES, CURES, checks, grants
 from capacity_adapters.engines.mysql.grants import Grants, parse_grants
+from capacity_adapters.engines.mysql.queries import (
+    ENCODED_SCHEMAS,
+    GRANTS,
+    NOT_STORED,
+    SCHEMAS,
+    file_sizes,
+    files_probe,
+    table_sizes,
+)
 from capacity_core.diagnosis import Check, CheckState
 from capacity_core.messages import Text
 from capacity_core.model import (
@@ -38,22 +47,6 @@ log = logging.getLogger(__name__)
 FILES: Final = "my.innodb_files"
 TABLES: Final = "my.tables"
 SYSTEM_SCHEMAS: Final = frozenset({"information_schema", "performance_schema", "mysql", "sys"})
-
-# They store nothing here, or what another table counts already.
-NOT_STORED: Final = (
-    "BLACKHOLE",
-    "CONNECT",
-    "FEDERATED",
-    "MEMORY",
-    "MRG_MyISAM",
-    "PERFORMANCE_SCHEMA",
-    "S3",
-    "SPIDER",
-)
-# The server tells no size of them, though their files hold bytes.
-UNTOLD: Final = ("CSV",)
-# TABLES tells of them what a sample of their pages suggests; of the others what their files hold.
-ESTIMATED: Final = ("InnoDB", "ndbcluster", "ROCKSDB", "TokuDB")
 # What PyMySQL stumbles over when a peer sends nonsense.
 NONSENSE: Final = (
     ArithmeticError,
@@ -64,25 +57,6 @@ NONSENSE: Final = (
     ValueError,
     struct.error,
 )
-# The server encodes: file names spell most letters in codes of its own.
-ENCODED_SCHEMAS: Final = (
-    "SELECT schema_name, CAST(CONVERT(schema_name USING filename) AS BINARY)"
-    " FROM information_schema.schemata"
-)
-SCHEMAS: Final = "SELECT schema_name, CAST(schema_name AS BINARY) FROM information_schema.schemata"
-# Without BINARY the server takes `Shop` and `shop` for one.
-TABLE_SIZES: Final = (
-    "SELECT CAST(table_schema AS BINARY),"
-    " SUM(COALESCE(data_length, 0) + COALESCE(index_length, 0)),"
-    " SUM(data_length IS NULL OR engine IN ({})), SUM(engine IN ({}))"
-    " FROM information_schema.tables WHERE table_type NOT LIKE '%VIEW'"
-    " AND COALESCE(engine, '') NOT IN ({}) GROUP BY 1"
-)
-FILE_SIZES: Final = (
-    "SELECT CAST(SUBSTRING_INDEX(name, '/', 1) AS BINARY), SUM(file_size)"
-    " FROM information_schema.{} WHERE name LIKE '%/%' GROUP BY 1"
-)
-FILES_PROBE: Final = "SELECT 1 FROM information_schema.{} LIMIT 1"
 # The view is unknown, lacks file_size, or is closed to us: sizes come from TABLES then.
 NO_VIEW: Final = frozenset({1109, 1146, 1054, 1227})
 UNKNOWN_VARIABLE: Final = 1193
@@ -116,7 +90,7 @@ class _Mysql:
     _keys: dict[str, bytes] = field(factory=dict, init=False)
 
     def inventory(self) -> Inventory:
-        self._grants = parse_grants(row[0] for row in self._ask("SHOW GRANTS"))
+        self._grants = parse_grants(row[0] for row in self._ask(GRANTS))
         self._keys = self._schemas()
         seen = tuple(SeenDatabase(name, name in SYSTEM_SCHEMAS) for name in self._keys)
         if self._grants.sees_every_schema:
@@ -178,9 +152,8 @@ class _Mysql:
         return self._table_sizes(*NOT_STORED)
 
     def _table_sizes(self, *without: str) -> _Sizes:
-        lists = map(_listed, (UNTOLD, ESTIMATED, without))
         found, stale, damaged = dict[str, int](), dict[str, Freshness](), set[str]()
-        for encoded, size, bad, estimated in self._ask(TABLE_SIZES.format(*lists)):
+        for encoded, size, bad, estimated in self._ask(table_sizes(without)):
             name = encoded.decode()
             found[name] = int(size)
             stale[name] = Freshness.ESTIMATE if estimated else self.freshness
@@ -192,7 +165,7 @@ class _Mysql:
         """Sum the files by schema, as the view spells it; the view is dear, so read it once."""
         for view in self.flavour.file_views():
             try:
-                rows = self._ask(FILE_SIZES.format(view))
+                rows = self._ask(file_sizes(view))
             except pymysql.Error as error:
                 if _code(error) not in NO_VIEW:
                     raise
@@ -218,7 +191,7 @@ class _Mysql:
         """Say whether the sizes of files can be read; PROCESS alone does not prove it."""
         for view in self.flavour.file_views():
             try:
-                self._ask(FILES_PROBE.format(view))
+                self._ask(files_probe(view))
             except pymysql.Error as error:
                 if _code(error) not in NO_VIEW:
                     raise
@@ -228,10 +201,6 @@ class _Mysql:
 
     def close(self) -> None:
         self.connection.close()
-
-
-def _listed(words: Sequence[str]) -> str:
-    return ", ".join(f"'{word}'" for word in words)
 
 
 def _key(name: str, encoded: bytes) -> bytes:

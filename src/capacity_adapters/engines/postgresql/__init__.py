@@ -19,6 +19,7 @@ from capacity_adapters.engines.engine import Engine, Target, classify, milliseco
 from capacity_adapters.engines.postgresql.connect import Link, log_in
 from capacity_adapters.engines.postgresql.errors import OUTCOMES, reason_of
 from capacity_adapters.engines.postgresql.grants import CAPABILITIES, cure, examine, grants
+from capacity_adapters.engines.postgresql.queries import DATABASES, SIZES
 from capacity_core.diagnosis import Check
 from capacity_core.messages import Text
 from capacity_core.model import (
@@ -53,19 +54,6 @@ SYSTEM_DATABASES: Final = frozenset(
         "azure_sys",
     }
 )
-
-# Every name with its schema: a search_path that we did not set may lead to somebody's functions.
-DATABASES: Final = "SELECT oid, datname, datconnlimit FROM pg_catalog.pg_database"
-# By oid, for a name may be dropped meanwhile and fail the statement, and PostgreSQL 18 sizes no oid
-# that is gone. A privilege of NULL, or a size of NULL in spite of it, is a database that is gone.
-SIZES: Final = """
-SELECT o, allowed, CASE WHEN allowed THEN pg_catalog.pg_database_size(o) END
-FROM (SELECT o, CASE WHEN EXISTS (
-                  SELECT FROM pg_catalog.pg_database AS d WHERE d.oid OPERATOR(pg_catalog.=) o)
-                THEN pg_catalog.has_database_privilege(o, 'CONNECT')
-                     OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') END
-      FROM pg_catalog.unnest(%s::pg_catalog.oid[]) AS o) AS asked (o, allowed)
-"""
 
 Answer = int | Outcome  # of one database: its size in bytes, or why it has none
 Told = tuple[Answer, int]  # and how many milliseconds the statement took that told it

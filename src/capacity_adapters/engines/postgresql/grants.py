@@ -9,21 +9,13 @@ from typing import Final
 import psycopg
 
 from capacity_adapters.engines.postgresql.connect import Link, quoted
+from capacity_adapters.engines.postgresql.queries import INHERITS, RIGHTS
 from capacity_core.diagnosis import Capabilities, Check, CheckState, GrantScript
 from capacity_core.messages import text
 from capacity_core.model import sql_cure
 
 CAPABILITIES: Final = Capabilities(system_databases=True, visibility_proof=True)
 MEMBERSHIPS_INHERIT_FROM: Final = 160_000  # since 16 each membership says whether it is inherited
-
-RIGHTS: Final = """
-SELECT datname, pg_catalog.has_database_privilege(oid, 'CONNECT')
-             OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')
-FROM pg_catalog.pg_database WHERE datconnlimit OPERATOR(pg_catalog.<>) -2
-"""
-INHERITS: Final = """
-SELECT rolinherit FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) current_user
-"""
 
 
 def grants(user: str) -> tuple[GrantScript, ...]:
