@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from capacity_core.answer import Answer, Asked, failure, success
-from capacity_core.decisions import DECISIONS
+from capacity_core.decisions import DECISIONS, Decision
 from capacity_core.diagnosis import Check, Diagnosis
 from capacity_core.messages import Language, render, text
+from capacity_core.model import Scenario
 
 
 @frozen
@@ -32,14 +33,16 @@ class DiagnosisPayload:
     unseen: list[str]
 
 
-def diagnosis_answer(diagnosis: Diagnosis, asked: Asked) -> Answer:
+def diagnosis_answer(
+    diagnosis: Diagnosis, asked: Asked, decisions: Mapping[Scenario, Decision] = DECISIONS
+) -> Answer:
     """Tell the checks; an instance that could not be asked fails as its sync would."""
     name = diagnosis.instance.name
     if diagnosis.failure is None:
         payload = diagnosis_payload(diagnosis, asked.language)
         message = text("doctor.ready" if diagnosis.ready else "doctor.lacking", name=name)
         return Answer(200, success(message, {"diagnosis": payload}, asked))
-    decision = DECISIONS[diagnosis.scenario]
+    decision = decisions[diagnosis.scenario]
     hint = diagnosis.failure.hint
     extra: Mapping[str, object] = {
         "instance_id": diagnosis.instance.id,

@@ -32,18 +32,27 @@ def examined(closed: Mapping[str, Path]) -> tuple[Check, ...]:
     unlocks = text("doctor.read_each_file")
     if not closed:
         return listed, Check("read_each_file", CheckState.OK, unlocks)
-    commands = dict.fromkeys(_command(path) for path in closed.values())
+    commands = dict.fromkeys(_command(path) for _, path in sorted(closed.items()))
     cure = sql_cure("; ".join(commands))
-    return listed, Check("read_each_file", CheckState.MISSING, unlocks, tuple(closed), cure)
+    return listed, Check("read_each_file", CheckState.MISSING, unlocks, tuple(sorted(closed)), cure)
 
 
 def _command(path: Path) -> str:
     """Open what is closed first on the way to the file, or the file itself."""
     real = Path(os.path.realpath(path))
     for folder in reversed(real.parents):
-        if not os.access(folder, os.X_OK, effective_ids=SAME_USER):
-            return f"setfacl -m u:{_account()}:x {shlex.quote(str(folder))}"
-    return f"setfacl -m u:{_account()}:r {shlex.quote(str(real))}"
+        if not _may(os.X_OK, folder):
+            # An entry of our own takes the place of what everybody may: keep reading.
+            return _setfacl("rx" if _may(os.R_OK, folder) else "x", folder)
+    return _setfacl("r", real)
+
+
+def _may(mode: int, path: Path) -> bool:
+    return os.access(path, mode, effective_ids=SAME_USER)
+
+
+def _setfacl(rights: str, path: Path) -> str:
+    return f"setfacl -m u:{_account()}:{rights} {shlex.quote(str(path))}"
 
 
 def _account() -> str:

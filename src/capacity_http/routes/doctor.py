@@ -28,7 +28,9 @@ async def examine_instance(
     """Connect, and tell which rights and settings sizing lacks; nothing is changed or kept."""
 
     def work(asked: Asked) -> Answer:
-        diagnosis = facade.application.doctor(instance_id)
-        return diagnosis_answer(diagnosis, evolve(asked, now=facade.application.now()))
+        application = facade.application
+        diagnosis = application.doctor(instance_id)
+        told = evolve(asked, now=application.now())
+        return diagnosis_answer(diagnosis, told, application.decisions)
 
     return await facade.sync(request, work)
