@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.targets import coordinator_of, file_instance
+from tests.targets import ask, coordinator_of, cures, file_instance
 
 from capacity_adapters.engines.file_rights import grants
 from capacity_core.diagnosis import Check, CheckState, Diagnosis
 from capacity_core.doctor import diagnose
+from capacity_core.messages import Language, render
 
 pytestmark = pytest.mark.unit
 
@@ -130,3 +131,17 @@ def test_the_script_is_enough_for_files_that_come_later_too(folder: Path) -> Non
     found = examined(folder)
     assert found.ready
     assert os.access(folder / "later.db", os.R_OK)
+
+
+def test_the_cure_is_in_the_report_and_in_a_refused_connect_too(folder: Path) -> None:
+    secret = make(folder / "a.db", 0)
+    inner = folder / "closed"
+    inner.mkdir(mode=0)
+    with not_root():
+        _, report = ask(file_instance(folder))
+        refused = coordinator_of(file_instance(inner))
+        assert not refused.connect()
+    assert cures(report) == {"a.db": f"setfacl -m u:{ACCOUNT}:r {secret}"}
+    assert refused.failure is not None
+    hint = render(refused.failure.hint, Language.EN)
+    assert hint.endswith(f"run: setfacl -m u:{ACCOUNT}:rx {inner}")

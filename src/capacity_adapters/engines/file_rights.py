@@ -3,12 +3,12 @@
 import os
 import pwd
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 from capacity_core.diagnosis import Capabilities, Check, CheckState, GrantScript
-from capacity_core.messages import text
+from capacity_core.messages import Text, text
 from capacity_core.model import sql_cure
 
 CAPABILITIES: Final = Capabilities(log_size=True, visibility_proof=True)
@@ -32,19 +32,24 @@ def examined(closed: Mapping[str, Path]) -> tuple[Check, ...]:
     unlocks = text("doctor.read_each_file")
     if not closed:
         return listed, Check("read_each_file", CheckState.OK, unlocks)
-    commands = dict.fromkeys(_command(path) for _, path in sorted(closed.items()))
-    cure = sql_cure("; ".join(commands))
-    return listed, Check("read_each_file", CheckState.MISSING, unlocks, tuple(sorted(closed)), cure)
+    names = tuple(sorted(closed))
+    cure = opening(closed[name] for name in names)
+    return listed, Check("read_each_file", CheckState.MISSING, unlocks, names, cure)
+
+
+def opening(closed: Iterable[Path]) -> Text:
+    """Say which commands open these."""
+    return sql_cure("; ".join(dict.fromkeys(map(_command, closed))))
 
 
 def _command(path: Path) -> str:
-    """Open what is closed first on the way to the file, or the file itself."""
+    """Open what is closed first on the way, or what is at its end."""
     real = Path(os.path.realpath(path))
     for folder in reversed(real.parents):
         if not _may(os.X_OK, folder):
             # An entry of our own takes the place of what everybody may: keep reading.
             return _setfacl("rx" if _may(os.R_OK, folder) else "x", folder)
-    return _setfacl("r", real)
+    return _setfacl("rx" if real.is_dir() else "r", real)
 
 
 def _may(mode: int, path: Path) -> bool:

@@ -15,7 +15,7 @@ from attrs import define, field
 
 from capacity_adapters.engines.deadline import Guard
 from capacity_adapters.engines.engine import Engine, Target, milliseconds_since
-from capacity_adapters.engines.file_rights import CAPABILITIES, examined, grants
+from capacity_adapters.engines.file_rights import CAPABILITIES, examined, grants, opening
 from capacity_core.diagnosis import Check
 from capacity_core.model import (
     CapacityReport,
@@ -48,7 +48,6 @@ REASONS: Mapping[type[BaseException], Reason] = MappingProxyType(
 NO_SUCH_PATH: Final = frozenset({errno.ENAMETOOLONG, errno.ELOOP})
 OUTCOMES: Mapping[type[OSError], Outcome] = MappingProxyType(
     {
-        PermissionError: Outcome.DENIED,
         FileNotFoundError: Outcome.VANISHED,
     }
 )
@@ -89,6 +88,8 @@ class _Files:
             return Unmeasured.of(name, Outcome.TIMED_OUT)
         try:
             return size_of(name, path)
+        except PermissionError:
+            return Unmeasured.of(name, Outcome.DENIED, opening([path]))
         except OSError as error:
             outcomes = (OUTCOMES[kind] for kind in OUTCOMES if isinstance(error, kind))
             return Unmeasured.of(name, next(outcomes, Outcome.ERROR))
@@ -196,6 +197,8 @@ def open_files(target: Target, guard: Guard) -> _Files:
 
 
 def failure_of(error: BaseException) -> Failure | None:
+    if isinstance(error, PermissionError) and isinstance(error.filename, str):
+        return Failure.of(Reason.PERMISSION_DENIED, cure=opening([Path(error.filename)]))
     for kind, reason in REASONS.items():
         if isinstance(error, kind):
             return Failure.of(reason)
