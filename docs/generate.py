@@ -12,7 +12,7 @@ from capacity_adapters.settings import SETTINGS
 from capacity_core import CapacityApplication
 from capacity_core.answer import ERROR_KINDS
 from capacity_core.decisions import DECISIONS
-from capacity_core.messages import Language, render, text
+from capacity_core.messages import CATALOGUE, Language, Text, render, text
 from capacity_core.model import Failure, Outcome, Reason, Tls, TlsMode
 from capacity_http import create_app
 from capacity_http.auth import SCOPE
@@ -66,6 +66,11 @@ COMMANDS_HEAD = """\
 
 Exit status: 0 success, 1 anything that failed, 2 wrong usage, 130 interrupted."""
 
+REASONS_HEAD = """## Reasons
+
+Why a target could not be asked (`extra.reason`), and the hint: a closer one where the cause is
+known, followed by the SQL that cures where there is some."""
+
 
 def reference() -> str:
     """Return the whole page, in Markdown."""
@@ -73,7 +78,7 @@ def reference() -> str:
         "# Reference\n\nMade from the code by `python -m docs.generate`; a test keeps it true.",
         "## Decision table\n\nHow each way a sync can end is told, and what of it is kept.",
         _table(("scenario", "HTTP", "message_code", "message", "kept"), _decisions()),
-        "## Reasons\n\nWhy a target could not be asked (`extra.reason`), and the hint.",
+        REASONS_HEAD,
         _table(("reason", "hint"), _reasons()),
         "## Outcomes\n\nWhat became of a database in a sync that reached collection.",
         _table(("outcome", "hint"), _outcomes()),
@@ -111,7 +116,14 @@ def _decisions() -> Iterator[Sequence[object]]:
 
 def _reasons() -> Iterator[Sequence[object]]:
     for reason in Reason:
-        yield reason, render(Failure.of(reason).hint, Language.EN).strip()
+        yield reason, _said(Failure.of(reason).hint)
+        own = f"hint.{reason}."
+        for cause in (key.removeprefix(own) for key in CATALOGUE if key.startswith(own)):
+            yield f"{reason}, {cause}", _said(Failure.of(reason, cause, cure="").hint)
+
+
+def _said(hint: Text) -> str:
+    return render(hint, Language.EN).strip().rstrip(":")
 
 
 def _outcomes() -> Iterator[Sequence[object]]:

@@ -188,7 +188,34 @@ CATALOGUE: Mapping[str, Translation] = MappingProxyType(
             "TLS 握手失败: 检查 TLS 模式、CA 和证书中的名称",
             "TLS failed: check the TLS mode, the CA and the name in the certificate",
         ),
-        "hint.password_asked": Translation(
+        "hint.tls.none": Translation(
+            "服务器不提供 TLS: 在服务器上启用, 或改用 TLS 模式 prefer",
+            "The server offers no TLS: enable it there, or choose the TLS mode prefer",
+        ),
+        "hint.tls.required": Translation(
+            "服务器只接受 TLS 连接: 改用 TLS 模式 verify-full 或 require",
+            "The server accepts nothing but TLS: choose the TLS mode verify-full or require",
+        ),
+        "hint.tls.authority": Translation(
+            "服务器证书不是由受信任的 CA 签发: 检查实例的 CA 文件",
+            "The server's certificate is not from an authority that is trusted: check the"
+            " instance's CA file",
+        ),
+        "hint.tls.name": Translation(
+            "服务器证书中没有该主机名: 用证书中的名称登记实例, 或改用 TLS 模式 verify-ca",
+            "The server's certificate is for another host name: register the instance by a name"
+            " that is in it, or choose the TLS mode verify-ca",
+        ),
+        "hint.tls.expired": Translation(
+            "服务器证书已过期或尚未生效: 请更换证书, 并检查两端的时钟",
+            "The server's certificate has expired or is not valid yet: have it renewed, and check"
+            " the clocks of both sides",
+        ),
+        "hint.tls.client": Translation(
+            "服务器要求客户端证书: 设置实例的客户端证书和密钥",
+            "The server wants a client certificate: set the instance's certificate and key",
+        ),
+        "hint.tls.password_asked": Translation(
             "服务器索要密码原文, 只有 TLS 已验证才会发送: 设置 TLS 模式 verify-full 或 verify-ca",
             "The server asks for the password itself, which only verified TLS may carry: "
             "set TLS mode verify-full or verify-ca, and the CA",
@@ -197,8 +224,53 @@ CATALOGUE: Mapping[str, Translation] = MappingProxyType(
             "用户名或密码不正确: 更新实例的凭据",
             "Wrong user or password: update the instance's credential",
         ),
+        "hint.auth_failed.or_expired": Translation(
+            "用户名或密码不正确, 或密码已过期: 更新实例的凭据。若已过期 (VALID UNTIL): {cure}",
+            "Wrong user or password, or the password has expired: update the instance's"
+            " credential. If it has expired (VALID UNTIL): {cure}",
+        ),
+        "hint.auth_failed.or_no_login": Translation(
+            "用户不存在, 或不允许登录 (NOLOGIN): 更新实例的凭据。若不允许登录: {cure}",
+            "There is no such user, or it may not log in (NOLOGIN): update the instance's"
+            " credential. If it may not: {cure}",
+        ),
+        "hint.auth_failed.user": Translation(
+            "用户不存在: 更新实例的凭据",
+            "There is no such user: update the instance's credential",
+        ),
+        "hint.auth_failed.no_password": Translation(
+            "服务器要求密码, 但实例没有密码: 设置实例的凭据",
+            "The server wants a password and the instance has none: set its credential",
+        ),
+        "hint.auth_failed.or_host": Translation(
+            "用户名或密码不正确, 或该账号不允许从本机登录、或须使用 TLS: 更新实例的凭据,"
+            " 或请管理员检查账号的主机",
+            "Wrong user or password, or the account is not for this host, or wants TLS: update the"
+            " instance's credential, or have the account's host checked",
+        ),
+        "hint.auth_failed.method": Translation(
+            "账号的登录方式不是密码, 或不受支持: 请为账号设置密码。{cure}",
+            "The account does not log in by password, or in a way that is not supported: have a"
+            " password set for it. {cure}",
+        ),
         "hint.account_locked": Translation(
             "账号已锁定或过期: 请管理员解锁", "The account is locked or expired: have it unlocked"
+        ),
+        "hint.account_locked.locked": Translation(
+            "账号已锁定。{cure}", "The account is locked. {cure}"
+        ),
+        "hint.account_locked.no_login": Translation(
+            "账号不允许登录 (NOLOGIN)。{cure}", "The account may not log in (NOLOGIN). {cure}"
+        ),
+        "hint.account_locked.password_expired": Translation(
+            "账号的密码已过期: 设置新密码, 并更新实例的凭据。{cure}",
+            "The account's password has expired: set a new one, and update the instance's"
+            " credential. {cure}",
+        ),
+        "hint.account_locked.blocked": Translation(
+            "账号因多次密码错误被封锁: 先更新实例的凭据。{cure}",
+            "The account is blocked after too many wrong passwords: update the instance's"
+            " credential first. {cure}",
         ),
         "hint.credential_unavailable": Translation(
             "无法读取密码 ({ref}): 设置它, 或检查密钥",
@@ -208,12 +280,47 @@ CATALOGUE: Mapping[str, Translation] = MappingProxyType(
             "服务器连接数已满: 稍后重试或提高上限",
             "The server has no free connection: try later or raise its limit",
         ),
+        "hint.too_many_connections.login": Translation(
+            "账号的连接数或用量已达上限: 稍后重试或提高账号的上限。{cure}",
+            "The login has used up its own limit, not the server's: try later or raise it. {cure}",
+        ),
+        "hint.too_many_connections.database": Translation(
+            "登录所用数据库的连接数已满: 稍后重试, 或设置实例的 database_name。{cure}",
+            "The database to log in to has no free connection: try later, or set the instance's"
+            " database_name. {cure}",
+        ),
         "hint.permission_denied": Translation(
             "账号缺少权限。{cure}", "The login lacks a right. {cure}"
+        ),
+        "hint.permission_denied.hba": Translation(
+            "pg_hba.conf 不允许该账号从本机这样登录 (主机、用户、数据库、TLS):"
+            " 请管理员增加一行并重新加载。{cure}",
+            "pg_hba.conf does not let this login in from here and in this way (host, user,"
+            " database, TLS): have a line added, then the file reloaded. {cure}",
+        ),
+        "hint.permission_denied.host": Translation(
+            "服务器没有允许从本机登录的账号: 请管理员为本机地址创建账号",
+            "The server has no account that may log in from this host: have one created for our"
+            " address",
+        ),
+        "hint.permission_denied.blocked": Translation(
+            "本机因多次连接错误被服务器封锁。{cure} (MySQL 8.4 起:"
+            " TRUNCATE TABLE performance_schema.host_cache)",
+            "The server has blocked this host after many connection errors. {cure} (from MySQL 8.4"
+            " on: TRUNCATE TABLE performance_schema.host_cache)",
         ),
         "hint.database_missing": Translation(
             "登录所用的数据库不存在: 设置实例的 database_name",
             "The database to log in to does not exist: set the instance's database_name",
+        ),
+        "hint.database_missing.closed": Translation(
+            "登录所用的数据库不接受连接: 设置实例的 database_name。或者: {cure}",
+            "The database to log in to takes no connections: set the instance's database_name."
+            " Or: {cure}",
+        ),
+        "hint.database_missing.invalid": Translation(
+            "登录所用的数据库未删除完: 设置实例的 database_name",
+            "The database to log in to is half dropped: set the instance's database_name",
         ),
         "hint.unsupported_version": Translation(
             "服务器版本 {version} 不受支持, 至少需要 {least}",
@@ -226,6 +333,14 @@ CATALOGUE: Mapping[str, Translation] = MappingProxyType(
         "hint.connection_lost": Translation(
             "连接中断: 检查服务器日志和网络后重试",
             "The connection broke: check the server's log and the network, then try again",
+        ),
+        "hint.connection_lost.starting": Translation(
+            "服务器正在启动、关闭或恢复: 稍后重试",
+            "The server is starting, stopping or recovering: try again in a while",
+        ),
+        "hint.connection_lost.offline": Translation(
+            "服务器处于离线模式: 请管理员关闭 offline_mode",
+            "The server is in offline mode: have offline_mode switched off",
         ),
         "hint.driver_missing": Translation(
             "缺少驱动: 安装 {package}", "A driver is missing: install {package}"
@@ -272,6 +387,11 @@ CATALOGUE: Mapping[str, Translation] = MappingProxyType(
             "Azure has not published a size of this database yet: sync again in an hour",
         ),
         "cure.sql": Translation("请管理员执行: {sql}", "As an administrator, run: {sql}"),
+        "cure.account": Translation(
+            "请管理员执行: {sql} (账号的主机若不是 %, 请替换; 查询: {find})",
+            "As an administrator, run: {sql} (with the account's own host, if it is not %; this"
+            " finds it: {find})",
+        ),
         # The doctor: how it went, and what each right or setting is good for.
         "doctor.ready": Translation(
             "实例 {name} 权限齐备", "Nothing is missing to size every database of {name}"

@@ -57,9 +57,13 @@ class Failure:
     hint: Text
 
     @classmethod
-    def of(cls, reason: Reason, **blanks: object) -> Self:
-        """Take the reason's own hint from the catalogue; blanks not given are said as unknown."""
-        return cls(reason, text(f"hint.{reason}", **{**_HINT_BLANKS.get(reason, {}), **blanks}))
+    def of(cls, reason: Reason, cause: str = "", /, **blanks: object) -> Self:
+        """Take the reason's own hint from the catalogue, or the one for this cause of it.
+
+        Blanks not given are said as unknown.
+        """
+        key = f"hint.{reason}.{cause}" if cause else f"hint.{reason}"
+        return cls(reason, text(key, **{**_HINT_BLANKS.get(reason, {}), **blanks}))
 
 
 class CollectFailed(CapacityError, RuntimeError):  # noqa: N818 -- the contract's own word

@@ -59,7 +59,7 @@ def test_a_rogue_postgresql_is_never_told_the_password(
     assert (b"user\0app\0" in rogue.heard) is spoke  # else this test would prove nothing
     if asks == (CLEAR,):
         assert found.reason is Reason.TLS
-        assert (found.hint.key == "hint.password_asked") is spoke
+        assert (found.hint.key == "hint.tls.password_asked") is spoke
 
 
 @pytest.mark.parametrize("mode", MODES)

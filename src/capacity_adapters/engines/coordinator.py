@@ -133,8 +133,12 @@ class EngineCoordinator:
 
 
 def _redacted(error: Exception, password: Secret | None) -> str:
-    """Tell an error in one line, or its kind alone if it has the password, sent back by a peer."""
-    kind, said = type(error).__name__, str(error)
+    """Tell an error in one line, or its kind alone if it has the password, sent back by a peer.
+
+    Of ours it is the cause that has something to say: what the driver raised.
+    """
+    told = error.__cause__ if isinstance(error, CollectFailed) and error.__cause__ else error
+    kind, said = type(told).__name__, str(told)
     if password is not None and password.reveal() and password.reveal() in said:
         return kind  # stars in its place would say what it was, if it is short
     return ascii(f"{kind}: {said}"[:_LOGGED_CHARACTERS])

@@ -124,6 +124,19 @@ BUILTIN_REASONS: Mapping[type[BaseException], Reason] = MappingProxyType(
         AssertionError: Reason.PROTOCOL,
     }
 )
+# OpenSSL's numbers (x509_vfy.h), and which hint of `tls` they call for.
+CERTIFICATE_CAUSES: Mapping[int, str] = MappingProxyType(
+    {
+        9: "expired",  # not yet valid
+        10: "expired",
+        18: "authority",  # signed by itself
+        19: "authority",
+        20: "authority",
+        21: "authority",
+        62: "name",
+        64: "name",  # an address that is not in it
+    }
+)
 UNREACHABLE_CODES = frozenset(
     {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.EADDRNOTAVAIL}
 )
@@ -144,6 +157,9 @@ def _failure_of(error: BaseException, engine: Engine) -> Failure | None:
     known = engine.failure_of(error)
     if known is not None:
         return known
+    if isinstance(error, ssl.SSLCertVerificationError):
+        code = getattr(error, "verify_code", None)  # only OpenSSL sets it
+        return Failure.of(Reason.TLS, CERTIFICATE_CAUSES.get(code or 0, ""))
     for kind, reason in BUILTIN_REASONS.items():
         if isinstance(error, kind):
             return Failure.of(reason)

@@ -14,7 +14,7 @@ from capacity_adapters.engines.addresses import addresses_of, first_reachable, o
 from capacity_adapters.engines.deadline import Guard
 from capacity_adapters.engines.engine import Engine, Target, classify, milliseconds_since
 from capacity_adapters.engines.mysql.connect import Connection, Flavour, flavour_of, prepare
-from capacity_adapters.engines.mysql.errors import CODES
+from capacity_adapters.engines.mysql.errors import code_of, explained, meaning_of
 from capacity_adapters.engines.mysql.examination import CAPABILITIES, CURES, checks, grants
 from capacity_adapters.engines.mysql.grants import Grants, parse_grants
 from capacity_adapters.engines.mysql.queries import (
@@ -86,11 +86,13 @@ class _Mysql:
     connection: Connection
     flavour: Flavour
     freshness: Freshness
+    username: str
     _grants: Grants = field(factory=Grants, init=False)
     _keys: dict[str, bytes] = field(factory=dict, init=False)
 
     def inventory(self) -> Inventory:
-        self._grants = parse_grants(row[0] for row in self._ask(GRANTS))
+        with explained(self.username):  # an expired password shows here first
+            self._grants = parse_grants(row[0] for row in self._ask(GRANTS))
         self._keys = self._schemas()
         seen = tuple(SeenDatabase(name, name in SYSTEM_SCHEMAS) for name in self._keys)
         if self._grants.sees_every_schema:
@@ -167,7 +169,7 @@ class _Mysql:
             try:
                 rows = self._ask(file_sizes(view))
             except pymysql.Error as error:
-                if _code(error) not in NO_VIEW:
+                if code_of(error) not in NO_VIEW:
                     raise
             else:
                 return {key.removesuffix(DEVICE_ENDING): int(size) for key, size in rows}
@@ -193,7 +195,7 @@ class _Mysql:
             try:
                 self._ask(files_probe(view))
             except pymysql.Error as error:
-                if _code(error) not in NO_VIEW:
+                if code_of(error) not in NO_VIEW:
                     raise
             else:
                 return CheckState.OK
@@ -216,20 +218,21 @@ def open_mysql(target: Target, guard: Guard) -> _Mysql:
     sock = first_reachable(
         addresses, guard.limit, lambda ip, by: open_socket(ip, address.port, by), _reason_of
     )
-    try:
-        guard.watch(sock.fileno())
-        connection.connect(sock)
-    finally:
-        if not connection.open:
-            sock.close()
-    try:
-        return _greeted(connection, guard)
-    except BaseException:
-        connection.close()
-        raise
+    with explained(target.instance.username):
+        try:
+            guard.watch(sock.fileno())
+            connection.connect(sock)
+        finally:
+            if not connection.open:
+                sock.close()
+        try:
+            return _greeted(connection, guard, target.instance.username)
+        except BaseException:
+            connection.close()
+            raise
 
 
-def _greeted(connection: Connection, guard: Guard) -> _Mysql:
+def _greeted(connection: Connection, guard: Guard, username: str) -> _Mysql:
     flavour = flavour_of(connection.get_server_info())  # type: ignore[no-untyped-call]  # as the stubs have it
     if flavour is None:
         raise CollectFailed(Reason.PROTOCOL)
@@ -237,7 +240,7 @@ def _greeted(connection: Connection, guard: Guard) -> _Mysql:
         said, least = (".".join(map(str, each)) for each in (flavour.version, flavour.least))
         failure = Failure.of(Reason.UNSUPPORTED_VERSION, version=said, least=least)
         raise CollectFailed(failure.reason, failure.hint)
-    return _Mysql(connection, flavour, _bounded(connection, flavour, guard))
+    return _Mysql(connection, flavour, _bounded(connection, flavour, guard), username)
 
 
 def _bounded(connection: Connection, flavour: Flavour, guard: Guard) -> Freshness:
@@ -247,7 +250,7 @@ def _bounded(connection: Connection, flavour: Flavour, guard: Guard) -> Freshnes
         try:
             cursor.execute(flavour.session(seconds))
         except pymysql.Error as error:
-            if not flavour.is_mysql_8 or _code(error) != UNKNOWN_VARIABLE:
+            if not flavour.is_mysql_8 or code_of(error) != UNKNOWN_VARIABLE:
                 raise
             cursor.execute(flavour.session(seconds, fresh=False))
             return Freshness.CACHED
@@ -261,15 +264,8 @@ def failure_of(error: BaseException) -> Failure | None:
         return Failure.of(Reason.PROTOCOL)
     if not isinstance(error, pymysql.Error):
         return None
-    if "Packet sequence number wrong" in str(error):
-        return Failure.of(Reason.PROTOCOL)
-    reason = CODES.get(_code(error))
-    return Failure.of(reason) if reason else None
-
-
-def _code(error: pymysql.Error) -> int:
-    code = error.args[0] if error.args else 0
-    return code if isinstance(code, int) else 0
+    meaning = meaning_of(error)
+    return meaning.failure() if meaning else None
 
 
 ERRORS: Final = (pymysql.Error, OSError, RuntimeError, *NONSENSE)

@@ -24,7 +24,7 @@ class _Refuse:
         pass
 
     def authenticate(self, _packet: object) -> NoReturn:
-        raise CollectFailed(Reason.TLS, text("hint.password_asked"))
+        raise CollectFailed(Reason.TLS, text("hint.tls.password_asked"))
 
 
 class _HashOnly:
@@ -43,7 +43,7 @@ class _HashOnly:
             secret = self._connection.password
             self._connection.write_packet(_auth.scramble_caching_sha2(secret, salt))
         elif packet.get_all_data()[1:2] == FULL_LOGIN:
-            raise CollectFailed(Reason.TLS, text("hint.password_asked"))
+            raise CollectFailed(Reason.TLS, text("hint.tls.password_asked"))
         answer = self._connection._read_packet()  # noqa: SLF001 -- as its own plugins do
         answer.check_error()
         return answer

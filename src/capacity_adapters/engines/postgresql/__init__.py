@@ -17,7 +17,7 @@ from capacity_adapters.engines.addresses import addresses_of, first_reachable
 from capacity_adapters.engines.deadline import Guard
 from capacity_adapters.engines.engine import Engine, Target, classify, milliseconds_since
 from capacity_adapters.engines.postgresql.connect import Link, log_in
-from capacity_adapters.engines.postgresql.errors import OUTCOMES, reason_of
+from capacity_adapters.engines.postgresql.errors import OUTCOMES, meaning_of
 from capacity_adapters.engines.postgresql.grants import CAPABILITIES, cure, examine, grants
 from capacity_adapters.engines.postgresql.queries import DATABASES, SIZES
 from capacity_core.diagnosis import Check
@@ -143,7 +143,7 @@ class _Postgres:
             finally:
                 link.close()
         except (CollectFailed, *ERRORS) as error:
-            log.warning("instance %s: a further connection: %s", self._id, type(error).__name__)
+            log.warning("instance %s: a further connection: %s", self._id, _reason_of(error))
 
     @property
     def _id(self) -> int:
@@ -230,8 +230,8 @@ def open_postgres(target: Target, guard: Guard) -> _Postgres:
 def failure_of(error: BaseException) -> Failure | None:
     if not isinstance(error, psycopg.Error):
         return None
-    reason = reason_of(error.sqlstate, str(error))
-    return Failure.of(reason) if reason else None
+    meaning = meaning_of(error.sqlstate, str(error))
+    return meaning.failure() if meaning else None
 
 
 ERRORS: Final = (psycopg.Error, OSError, ValueError)

@@ -3,8 +3,8 @@
 import selectors
 import ssl
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -20,14 +20,9 @@ from capacity_adapters.engines.addresses import IPAddress
 from capacity_adapters.engines.authorities import stamp_of
 from capacity_adapters.engines.deadline import Guard
 from capacity_adapters.engines.engine import Target
-from capacity_core.messages import text
-from capacity_core.model import (
-    CollectFailed,
-    Failure,
-    Reason,
-    TlsMode,
-    sql_cure,
-)
+from capacity_adapters.engines.postgresql.errors import meaning_of
+from capacity_adapters.engines.postgresql.verbosity import tell_codes
+from capacity_core.model import CollectFailed, Failure, Reason, TlsMode
 
 CANCEL_SECONDS: Final = 0.25
 SEARCH_PATH: Final = "search_path=pg_catalog"
@@ -123,15 +118,8 @@ def log_in(target: Target, guard: Guard, address: IPAddress, by: float) -> Link:
     limit = _milliseconds(guard.end_by)
     settings = ("default_transaction_read_only=on", f"statement_timeout={limit}", SEARCH_PATH)
     options = " ".join(f"-c {setting}" for setting in settings)
-    try:
+    with _explained(target):
         pgconn, pooled = _started(target, address, options, by)
-    except psycopg.OperationalError as error:
-        said = str(error)
-        if "requested a cleartext password" in said:
-            raise CollectFailed(Reason.TLS, text("hint.password_asked")) from error
-        if "permission denied for database" in said:
-            raise _no_connect(target) from error
-        raise
     guard.watch(pgconn.socket)
     connection: Connection = psycopg.Connection(pgconn)
     for kind in ("name", "text"):
@@ -152,12 +140,27 @@ def _started(target: Target, address: IPAddress, options: str, by: float) -> tup
     return _start(_conninfo(target, address, ""), by), True
 
 
+@contextmanager
+def _explained(target: Target) -> Iterator[None]:
+    """Have a refusal name the cure for this login and this database."""
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        meaning = meaning_of(error.sqlstate, str(error))
+        if meaning is None:
+            raise
+        database, login = target.instance.database_name or "postgres", target.instance.username
+        failure = meaning.failure(database=quoted(database), login=quoted(login))
+        raise CollectFailed(failure.reason, failure.hint) from error
+
+
 def _start(conninfo: str, by: float) -> PGconn:
     """Connect through libpq's non-blocking calls: its own time limit is whole seconds, 2 at least.
 
     Raises TimeoutError, psycopg.OperationalError.
     """
     pgconn = pq.PGconn.connect_start(conninfo.encode())
+    tell_codes(pgconn)
     try:
         _drive(pgconn, pgconn.connect_poll, by)
     except BaseException:
@@ -223,14 +226,6 @@ def methods(mode: TlsMode, known: Collection[str] = _KNOWN) -> dict[str, str]:
 def _milliseconds(by: float) -> int:
     """Leave the server a little longer than ourselves: at the deadline it is we who end it."""
     return max(1, round((by - time.monotonic()) * 1000)) + 100
-
-
-def _no_connect(target: Target) -> CollectFailed:
-    database = quoted(target.instance.database_name or "postgres")
-    login = quoted(target.instance.username)
-    cure = sql_cure(f"GRANT CONNECT ON DATABASE {database} TO {login}")
-    failure = Failure.of(Reason.PERMISSION_DENIED, cure=cure)
-    return CollectFailed(failure.reason, failure.hint)
 
 
 def quoted(name: str) -> str:

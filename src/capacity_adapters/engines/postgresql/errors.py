@@ -1,66 +1,126 @@
 """What PostgreSQL's codes and words mean to an operator."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
+from typing import Final
 
+from capacity_adapters.engines.meanings import Meaning
 from capacity_core.model import Outcome, Reason
 
-# By code, then by its class (the first two characters).
-SQLSTATES: Mapping[str, Reason] = MappingProxyType(
+WRONG_PASSWORD: Final = Meaning(
+    Reason.AUTH_FAILED, "or_expired", "ALTER ROLE {login} VALID UNTIL 'infinity'"
+)
+NO_LOGIN: Final = Meaning(Reason.ACCOUNT_LOCKED, "no_login", "ALTER ROLE {login} LOGIN")
+NO_USER_OR_LOGIN: Final = Meaning(Reason.AUTH_FAILED, "or_no_login", "ALTER ROLE {login} LOGIN")
+NOT_LET_IN: Final = Meaning(Reason.PERMISSION_DENIED, "hba", "SELECT pg_reload_conf()")
+NO_CONNECT: Final = Meaning(
+    Reason.PERMISSION_DENIED, "", "GRANT CONNECT ON DATABASE {database} TO {login}"
+)
+CLOSED: Final = Meaning(
+    Reason.DATABASE_MISSING, "closed", "ALTER DATABASE {database} ALLOW_CONNECTIONS true"
+)
+INVALID: Final = Meaning(Reason.DATABASE_MISSING, "invalid")
+SERVER_FULL: Final = Meaning(Reason.TOO_MANY_CONNECTIONS)
+LOGIN_FULL: Final = Meaning(
+    Reason.TOO_MANY_CONNECTIONS, "login", "ALTER ROLE {login} CONNECTION LIMIT -1"
+)
+DATABASE_FULL: Final = Meaning(
+    Reason.TOO_MANY_CONNECTIONS, "database", "ALTER DATABASE {database} CONNECTION LIMIT -1"
+)
+STARTING: Final = Meaning(Reason.CONNECTION_LOST, "starting")
+TIMEOUT: Final = Meaning(Reason.TIMEOUT)
+LOST: Final = Meaning(Reason.CONNECTION_LOST)
+NONSENSE: Final = Meaning(Reason.PROTOCOL)
+
+# Codes of errcodes.txt, then their classes (the first two characters).
+SQLSTATES: Mapping[str, Meaning] = MappingProxyType(
     {
-        "28000": Reason.AUTH_FAILED,
-        "28P01": Reason.AUTH_FAILED,
-        "3D000": Reason.DATABASE_MISSING,
-        "42501": Reason.PERMISSION_DENIED,
-        "53300": Reason.TOO_MANY_CONNECTIONS,
-        "57014": Reason.TIMEOUT,
-        "57P01": Reason.CONNECTION_LOST,
-        "57P02": Reason.CONNECTION_LOST,
-        "57P03": Reason.CONNECTION_LOST,
-        "57P05": Reason.CONNECTION_LOST,
-        "08": Reason.CONNECTION_LOST,
-        "0B": Reason.PROTOCOL,
+        "25P03": LOST,  # idle_in_transaction_session_timeout
+        "25P04": TIMEOUT,  # transaction_timeout
+        "28000": Meaning(Reason.AUTH_FAILED),
+        "28P01": WRONG_PASSWORD,
+        "3D000": Meaning(Reason.DATABASE_MISSING),
+        "42501": Meaning(Reason.PERMISSION_DENIED),
+        "53300": SERVER_FULL,
+        "55P03": TIMEOUT,  # lock_timeout
+        "57014": TIMEOUT,  # statement_timeout, or somebody's cancel
+        "57P01": LOST,
+        "57P02": LOST,
+        "57P03": STARTING,
+        "57P04": Meaning(Reason.DATABASE_MISSING),  # dropped while we were in it
+        "57P05": LOST,
+        "08": LOST,
+        "0B": NONSENSE,
     }
 )
-# A failed connect carries no code, so its words have to do. The first that occurs counts.
-PHRASES: Mapping[str, Reason] = MappingProxyType(
+# A code and the server's own function that raised it, a name that no server translates.
+ROUTINES: Mapping[tuple[str, str], Meaning] = MappingProxyType(
     {
-        "password authentication failed": Reason.AUTH_FAILED,
-        "no password supplied": Reason.AUTH_FAILED,
-        "authentication failed for user": Reason.AUTH_FAILED,
-        "is not permitted to log in": Reason.ACCOUNT_LOCKED,
-        "no pg_hba.conf entry": Reason.PERMISSION_DENIED,
-        "pg_hba.conf rejects": Reason.PERMISSION_DENIED,
-        "permission denied for database": Reason.PERMISSION_DENIED,
-        "is not currently accepting connections": Reason.DATABASE_MISSING,
-        "too many connections": Reason.TOO_MANY_CONNECTIONS,
-        "too many clients": Reason.TOO_MANY_CONNECTIONS,
-        "remaining connection slots": Reason.TOO_MANY_CONNECTIONS,
-        "no more connections allowed": Reason.TOO_MANY_CONNECTIONS,
-        "the database system is": Reason.CONNECTION_LOST,
-        "unsupported frontend protocol": Reason.UNSUPPORTED_VERSION,
-        "certificate verify failed": Reason.TLS,
-        "does not match host name": Reason.TLS,
-        "server does not support SSL": Reason.TLS,
-        "root certificate": Reason.TLS,
-        "client certificate": Reason.TLS,
-        "server requested a cleartext password": Reason.TLS,
-        "SSL error": Reason.TLS,
-        "response to SSL negotiation": Reason.PROTOCOL,
-        "expected authentication request": Reason.PROTOCOL,
-        "lost synchronization with server": Reason.PROTOCOL,
-        "unexpected message from server": Reason.PROTOCOL,
-        "Connection refused": Reason.REFUSED,
-        "No route to host": Reason.UNREACHABLE,
-        "Network is unreachable": Reason.UNREACHABLE,
-        "Connection timed out": Reason.TIMEOUT,
-        "server closed the connection": Reason.CONNECTION_LOST,
-        "could not receive data": Reason.CONNECTION_LOST,
-        "could not send data": Reason.CONNECTION_LOST,
-        "SSL SYSCALL error": Reason.CONNECTION_LOST,
-        "connection has been closed": Reason.CONNECTION_LOST,
-        "the connection is closed": Reason.CONNECTION_LOST,
-        "the connection is lost": Reason.CONNECTION_LOST,
+        ("0A000", "ProcessStartupPacket"): Meaning(Reason.UNSUPPORTED_VERSION),
+        ("28000", "ClientAuthentication"): NOT_LET_IN,
+        ("28000", "InitializeSessionUserId"): NO_USER_OR_LOGIN,
+        ("42501", "CheckMyDatabase"): NO_CONNECT,
+        ("53300", "InitializeSessionUserId"): LOGIN_FULL,
+        ("53300", "CheckMyDatabase"): DATABASE_FULL,
+        ("55000", "CheckMyDatabase"): CLOSED,
+        ("55000", "InitPostgres"): INVALID,
+    }
+)
+# For these the words say more than code and function, where we know the language.
+SPOKEN: Final = frozenset({"28000"})
+# libpq's own words; and a server's or pooler's, where there is no code. The first that occurs
+# counts.
+PHRASES: Mapping[str, Meaning] = MappingProxyType(
+    {
+        "password authentication failed": WRONG_PASSWORD,
+        "no password supplied": Meaning(Reason.AUTH_FAILED, "no_password"),
+        "authentication failed for user": Meaning(Reason.AUTH_FAILED),
+        "SASL authentication failed": WRONG_PASSWORD,
+        "no such user": Meaning(Reason.AUTH_FAILED, "user"),
+        "is not permitted to log in": NO_LOGIN,
+        "requires a valid client certificate": Meaning(Reason.TLS, "client"),
+        "no pg_hba.conf entry": NOT_LET_IN,
+        "pg_hba.conf rejects": NOT_LET_IN,
+        "permission denied for database": NO_CONNECT,
+        "is not currently accepting connections": CLOSED,
+        "database does not allow connections": CLOSED,
+        "cannot connect to invalid database": INVALID,
+        "no such database": Meaning(Reason.DATABASE_MISSING),
+        "too many connections for role": LOGIN_FULL,
+        "too many connections for database": DATABASE_FULL,
+        "too many connections": SERVER_FULL,
+        "too many clients": SERVER_FULL,
+        "remaining connection slots": SERVER_FULL,
+        "no more connections allowed": SERVER_FULL,
+        "query_wait_timeout": TIMEOUT,
+        "the database system is": STARTING,
+        "unsupported frontend protocol": Meaning(Reason.UNSUPPORTED_VERSION),
+        "does not match host name": Meaning(Reason.TLS, "name"),
+        "certificate verify failed: certificate has expired": Meaning(Reason.TLS, "expired"),
+        "certificate verify failed: certificate is not yet valid": Meaning(Reason.TLS, "expired"),
+        "certificate verify failed": Meaning(Reason.TLS, "authority"),
+        "server does not support SSL": Meaning(Reason.TLS, "none"),
+        "certificate required": Meaning(Reason.TLS, "client"),
+        "root certificate": Meaning(Reason.TLS),
+        "client certificate": Meaning(Reason.TLS),
+        "server requested a cleartext password": Meaning(Reason.TLS, "password_asked"),
+        "SSL error": Meaning(Reason.TLS),
+        "response to SSL negotiation": NONSENSE,
+        "expected authentication request": NONSENSE,
+        "lost synchronization with server": NONSENSE,
+        "unexpected message from server": NONSENSE,
+        "Connection refused": Meaning(Reason.REFUSED),
+        "No route to host": Meaning(Reason.UNREACHABLE),
+        "Network is unreachable": Meaning(Reason.UNREACHABLE),
+        "Connection timed out": TIMEOUT,
+        "server closed the connection": LOST,
+        "could not receive data": LOST,
+        "could not send data": LOST,
+        "SSL SYSCALL error": LOST,
+        "connection has been closed": LOST,
+        "the connection is closed": LOST,
+        "the connection is lost": LOST,
     }
 )
 # What a statement's error says of the one database it was about.
@@ -68,18 +128,47 @@ OUTCOMES: Mapping[str, Outcome] = MappingProxyType(
     {"42501": Outcome.DENIED, "3D000": Outcome.VANISHED, "57014": Outcome.TIMED_OUT}
 )
 
+# As libpq tells an error verbosely: severity, two blanks, code; below it the place in the source.
+_CODE: Final = re.compile(r":  ([0-9A-Z]{5}): ")
+_ROUTINE: Final = re.compile(r":  (\w+), [\w./-]+:\d+$", re.MULTILINE)
 
-def reason_of(sqlstate: str | None, message: str) -> Reason | None:
-    """Read the code, or without one the words; None if they are not in the tables."""
+
+def meaning_of(sqlstate: str | None, message: str) -> Meaning | None:
+    """Read a statement's code, or what a failed connect says; None if it is in no table.
+
+    A connect may have been tried twice, with TLS and without. That pg_hba.conf did not let us in
+    the one way says less than what the other way was told.
+    """
     if sqlstate is not None:
-        return SQLSTATES.get(sqlstate) or SQLSTATES.get(sqlstate[:2])
-    found = (reason for phrase, reason in PHRASES.items() if phrase in message)
+        return _meaning(sqlstate, "", message)
+    told = [each for each in _told(message) if each is not None]
+    if not told:
+        return _by_words(message)
+    return next((each for each in told if each is not NOT_LET_IN), told[0])
+
+
+def _told(message: str) -> Iterator[Meaning | None]:
+    _, *parts = _CODE.split(message)
+    for code, words in zip(parts[::2], parts[1::2], strict=True):
+        routine = _ROUTINE.search(words)
+        yield _meaning(code, routine[1] if routine else "", words)
+
+
+def _meaning(code: str, routine: str, words: str) -> Meaning | None:
+    said = _by_words(words) if code in SPOKEN else None
+    exact = said or ROUTINES.get((code, routine)) or SQLSTATES.get(code)
+    return exact or _by_words(words) or SQLSTATES.get(code[:2])
+
+
+def _by_words(message: str) -> Meaning | None:
+    found = (meaning for phrase, meaning in PHRASES.items() if phrase in message)
     return next(found, None) or _missing(message)
 
 
-def _missing(message: str) -> Reason | None:
+def _missing(message: str) -> Meaning | None:
     """Tell `role "x" does not exist` from `database "x" does not exist`."""
-    if not message.rstrip().endswith("does not exist"):
+    first = message.partition("\n")[0].rstrip()
+    if not first.endswith("does not exist"):
         return None
-    is_role = 'FATAL:  role "' in message
-    return Reason.AUTH_FAILED if is_role else Reason.DATABASE_MISSING
+    is_role = re.search(r'(?:^|FATAL:  )role "', first)
+    return Meaning(Reason.AUTH_FAILED, "user") if is_role else Meaning(Reason.DATABASE_MISSING)
