@@ -7,17 +7,18 @@ batch; what fails there costs no more than that.
 
 import logging
 import struct
+import time
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final
 
 import pytds.tds_base as tds
-from attrs import define, field
+from attrs import define, evolve, field
 from OpenSSL import SSL
 
 from capacity_adapters.engines.addresses import addresses_of, first_reachable, open_socket
 from capacity_adapters.engines.deadline import Guard
-from capacity_adapters.engines.engine import Engine, Target, classify
+from capacity_adapters.engines.engine import Engine, Target, classify, milliseconds_since
 from capacity_adapters.engines.sqlserver import rights as may
 from capacity_adapters.engines.sqlserver.connect import Link, Row, log_in, refuse_unsendable
 from capacity_adapters.engines.sqlserver.errors import CODES, PHRASES
@@ -97,6 +98,7 @@ class _SqlServer:
         return self.rights.is_azure and self.rights.database != "master"
 
     def measure(self, names: AbstractSet[str]) -> CapacityReport:
+        begun = time.monotonic()
         asked = {name: self._known[name] for name in sorted(names & self._known.keys())}
         if not self.rights.is_azure:
             fates = self._fates(asked)
@@ -104,9 +106,10 @@ class _SqlServer:
             fates = [self._present(known) for known in asked.values()]
         else:
             fates = self._published(asked)
+        took = milliseconds_since(begun)  # no statement tells of one database alone
         gone = [Unmeasured.of(name, Outcome.VANISHED) for name in sorted(names - asked.keys())]
         return CapacityReport(
-            tuple(fate for fate in fates if isinstance(fate, DatabaseSize)),
+            tuple(evolve(f, duration_ms=took) for f in fates if isinstance(f, DatabaseSize)),
             tuple(fate for fate in (*fates, *gone) if isinstance(fate, Unmeasured)),
         )
 
