@@ -76,6 +76,8 @@ CHANGING = (exp.DML, exp.DDL, exp.Into, exp.Lock, exp.Command, exp.Set, exp.Use)
 PROCEDURES = {("sqlserver", "EACH_INSIDE")}
 # They set our own session; nothing else may.
 SESSIONS = {("sqlserver", "SESSION")}
+# We print them, for an administrator to run.
+CURES = {("mysql", "FIND_ACCOUNT")}
 WRITING_WORDS = frozenset(
     [
         "INSERT",
@@ -174,7 +176,7 @@ def test_no_question_is_left_undeclared(engine: str) -> None:
     }
     known = set(declared(engine))
     undeclared = {(engine, name) for name, value in texts.items() if value not in known}
-    assert undeclared <= PROCEDURES | SESSIONS
+    assert undeclared <= PROCEDURES | SESSIONS | CURES
 
 
 @pytest.mark.parametrize(("engine", "name"), sorted(PROCEDURES))
