@@ -18,6 +18,7 @@ from capacity_core.model import (
     Instance,
     NetworkAddress,
     Tls,
+    TlsMode,
 )
 
 SEALED = "sealed"  # the password_ref of an instance whose password the store keeps
@@ -38,6 +39,8 @@ _LIMITS = {
     "path": 4096,
     "password": 4096,
     "tls.ca": 4096,
+    "tls.cert": 4096,
+    "tls.key": 4096,
 }
 
 
@@ -93,10 +96,12 @@ def new_instance(
     """
     for name in ("name", "username", "database_name", "description"):
         check_text(name, getattr(fields, name), required=name == "name")
-    check_text("tls.ca", fields.tls.ca)
+    for name in ("ca", "cert", "key"):
+        check_text(f"tls.{name}", getattr(fields.tls, name))
     if fields.name.isdecimal():
         raise InvalidInputError("name", text("field.digits"))
     engine = engine_for(fields.db_type, engines)
+    _check_identity(fields.tls, engine)
     for name, check in _CHECKS.items():
         check(name, getattr(fields, name))
     return Instance(
@@ -161,6 +166,18 @@ def _address(fields: InstanceFields, engine: EngineFacts) -> Address:
     if port is not None and not 1 <= port <= _MAX_PORT:
         raise InvalidInputError("port", text("field.port"))
     return NetworkAddress(host, engine.default_port if port is None else port)
+
+
+def _check_identity(tls: Tls, engine: EngineFacts) -> None:
+    if tls.cert is None and tls.key is None:
+        return
+    if engine.default_port is None:
+        _refuse(engine, {"tls.cert": tls.cert, "tls.key": tls.key})
+    for name, value in (("tls.cert", tls.cert), ("tls.key", tls.key)):
+        if not value:
+            raise InvalidInputError(name, text("field.tls_pair"))
+    if tls.mode is TlsMode.INSECURE:
+        raise InvalidInputError("tls.mode", text("field.tls_unused"))
 
 
 def _refuse(engine: EngineFacts, given: Mapping[str, object]) -> None:

@@ -131,6 +131,12 @@ CATALOGUE: Mapping[str, Translation] = MappingProxyType(
         ),
         "field.timezone": Translation("未知时区 {value}", "Unknown time zone {value}"),
         "field.tls": Translation("TLS 模式须为 {known} 之一", "The TLS mode is one of {known}"),
+        "field.tls_pair": Translation(
+            "tls.cert 与 tls.key 须同时给出", "tls.cert and tls.key are given together"
+        ),
+        "field.tls_unused": Translation(
+            "TLS 模式 insecure 不使用证书", "TLS mode insecure shows no certificate"
+        ),
         "field.rule": Translation("过滤规则 {rule} 无效", "The filter rule {rule} is not valid"),
         "field.password_ref": Translation(
             "password_ref 须为 env:CAPACITY_SECRET_... 或 file:文件名",
@@ -275,6 +281,18 @@ CATALOGUE: Mapping[str, Translation] = MappingProxyType(
         "hint.credential_unavailable": Translation(
             "无法读取密码 ({ref}): 设置它, 或检查密钥",
             "The password could not be read ({ref}): provide it, or check the secret key",
+        ),
+        "hint.credential_unavailable.client_file": Translation(
+            "无法读取 {ref} 的文件: 须为本进程可读的 PEM 文件",
+            "The file of {ref} cannot be read: it is a PEM file that this process may read",
+        ),
+        "hint.credential_unavailable.client_key_open": Translation(
+            "其他用户可读取 tls.key 的文件: 请执行 chmod 600",
+            "Others may read the file of tls.key: chmod 600 it",
+        ),
+        "hint.credential_unavailable.client_certificate": Translation(
+            "tls.cert 与 tls.key 不匹配: 须为 PEM 格式的证书及其未加密的私钥",
+            "tls.cert and tls.key do not fit: they are a certificate and its key, PEM, unencrypted",
         ),
         "hint.too_many_connections": Translation(
             "服务器连接数已满: 稍后重试或提高上限",

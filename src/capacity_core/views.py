@@ -9,8 +9,12 @@ from capacity_core.model import Instance, LastSync, Reason, Scenario, TlsMode
 
 @frozen
 class TlsView:
+    """Paths of PEM files, as they were registered, and what the mode is worth."""
+
     mode: TlsMode
     ca: str | None
+    cert: str | None
+    key: str | None
     state: str
 
 
@@ -63,7 +67,7 @@ def instance_view(instance: Instance) -> InstanceView:
         is_active=said.is_active,
         timezone=said.timezone,
         filters=said.filters,
-        tls=TlsView(said.tls.mode, said.tls.ca, said.tls.state),
+        tls=TlsView(said.tls.mode, said.tls.ca, said.tls.cert, said.tls.key, said.tls.state),
         created_at=instance.created_at.isoformat(),
         updated_at=instance.updated_at.isoformat(),
         last_sync=_last_sync(instance.last_sync),

@@ -24,6 +24,8 @@ class TlsBody(Struct, forbid_unknown_fields=True):
 
     mode: TlsMode
     ca: FilePath | None = None
+    cert: FilePath | None = None
+    key: FilePath | None = None
 
 
 class FiltersBody(Struct, forbid_unknown_fields=True):
@@ -75,7 +77,7 @@ def core_fields(body: NewInstance | InstanceChanges) -> tuple[dict[str, Any], Se
     if named.get("password_ref") == SEALED:
         raise InvalidInputError("password_ref", text("field.password_ref"))
     if isinstance(body.tls, TlsBody):
-        named["tls"] = Tls(body.tls.mode, body.tls.ca)
+        named["tls"] = Tls(body.tls.mode, body.tls.ca, body.tls.cert, body.tls.key)
     if isinstance(body.filters, FiltersBody):
         rules = body.filters
         named["filters"] = FilterRules(

@@ -181,7 +181,13 @@ def test_an_instance_is_added_changed_and_removed(cli: Cli) -> None:
         "has_password": False,
         "timezone": "Asia/Shanghai",
         "filters": {"exclude": ["tmp_*", "old"], "include": [], "ignore_case": True},
-        "tls": {"mode": "verify-full", "ca": "/ca.pem", "state": "verified"},
+        "tls": {
+            "mode": "verify-full",
+            "ca": "/ca.pem",
+            "cert": None,
+            "key": None,
+            "state": "verified",
+        },
         "description": "the shop",
         "is_active": True,
         "last_sync": None,
@@ -196,7 +202,7 @@ def test_an_instance_is_added_changed_and_removed(cli: Cli) -> None:
         "timezone": None,
         "password_ref": None,
         "filters": {"exclude": [], "include": [], "ignore_case": False},
-        "tls": {"mode": "verify-full", "ca": None, "state": "verified"},
+        "tls": {"mode": "verify-full", "ca": None, "cert": None, "key": None, "state": "verified"},
         "updated_at": edited["updated_at"],
     }
     assert cli("instance", "disable", "shop", "--json").data["instance"]["is_active"] is False
@@ -324,7 +330,13 @@ def test_tls_options_are_kept_with_the_instance(cli: Cli) -> None:
     cli("sync", "postgresql://eve@127.0.0.1:1/", "--tls", "verify-ca", "--tls-ca", "/ca.pem")
     cli("sync", "postgresql://eve@127.0.0.1:1/")
     [kept] = cli("instance", "list", "--json").data["instances"]
-    assert kept["tls"] == {"mode": "verify-ca", "ca": "/ca.pem", "state": "verified"}
+    assert kept["tls"] == {
+        "mode": "verify-ca",
+        "ca": "/ca.pem",
+        "cert": None,
+        "key": None,
+        "state": "verified",
+    }
 
 
 def test_the_store_says_its_state_and_is_made_on_demand(cli: Cli) -> None:

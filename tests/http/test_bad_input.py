@@ -71,9 +71,14 @@ FIELDS: list[tuple[str, dict[str, Any]]] = [
     ("tls", {"tls": "require"}),
     ("tls.mode", {"tls": {}}),
     ("tls.mode", {"tls": {"mode": "tls1.3"}}),
-    ("tls.key", {"tls": {"mode": "require", "key": "k"}}),
+    ("tls.secret", {"tls": {"mode": "require", "secret": "k"}}),
     ("tls.ca", {"tls": {"mode": "verify-ca", "ca": ""}}),
     ("tls.ca", {"tls": {"mode": "verify-ca", "ca": "/a\0b"}}),
+    ("tls.cert", {"tls": {"mode": "require", "cert": "", "key": "/k"}}),
+    ("tls.key", {"tls": {"mode": "require", "cert": "/c", "key": "/k\0"}}),
+    ("tls.key", {"tls": {"mode": "require", "cert": "/c"}}),
+    ("tls.cert", {"tls": {"mode": "verify-full", "key": "/k"}}),
+    ("tls.mode", {"tls": {"mode": "insecure", "cert": "/c", "key": "/k"}}),
 ]
 BODIES = [
     b"",

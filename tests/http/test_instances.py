@@ -7,6 +7,7 @@ from tests.http.service import Service
 
 pytestmark = pytest.mark.unit
 
+NO_FILES = {"ca": None, "cert": None, "key": None}
 FULL: dict[str, Any] = {
     "name": "shop",
     "db_type": "pg",
@@ -19,7 +20,12 @@ FULL: dict[str, Any] = {
     "is_active": False,
     "timezone": "Europe/Berlin",
     "filters": {"exclude": ["tmp_*"], "include": ["*"], "ignore_case": True},
-    "tls": {"mode": "verify-ca", "ca": "/etc/ca.pem"},
+    "tls": {
+        "mode": "verify-ca",
+        "ca": "/etc/ca.pem",
+        "cert": "/etc/us.pem",
+        "key": "/etc/us.key",
+    },
 }
 
 
@@ -57,7 +63,7 @@ def test_a_new_instance_needs_but_a_name_an_engine_and_a_host(service: Service) 
     shown = added(service, name="n", db_type="POSTGRES", host="::1")
     assert (shown["port"], shown["username"], shown["is_active"]) == (5432, "", True)
     assert (shown["has_password"], shown["timezone"]) == (False, None)
-    assert shown["tls"] == {"mode": "prefer", "ca": None, "state": "unverified or none"}
+    assert shown["tls"] == {**NO_FILES, "mode": "prefer", "state": "unverified or none"}
 
 
 def test_a_change_leaves_alone_what_it_does_not_name(service: Service) -> None:
@@ -102,7 +108,7 @@ def test_filters_and_tls_are_replaced_whole(service: Service) -> None:
     instance_id = added(service, **FULL)["id"]
     after = changed(service, instance_id, filters={"include": ["a"]}, tls={"mode": "insecure"})
     assert after["filters"] == {"exclude": [], "include": ["a"], "ignore_case": False}
-    assert after["tls"] == {"mode": "insecure", "ca": None, "state": "none"}
+    assert after["tls"] == {**NO_FILES, "mode": "insecure", "state": "none"}
 
 
 def test_an_instance_of_files_moves_to_another_engine_with_its_address(service: Service) -> None:

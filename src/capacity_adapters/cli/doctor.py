@@ -49,8 +49,7 @@ def doctor(
     deadline: float | None,
     password_env: str | None,
     password_file: str | None,
-    tls: str | None,
-    tls_ca: str | None,
+    **tls: str | None,
 ) -> Report:
     """Tell which rights an instance's login lacks, and the SQL that grants them.
 
@@ -65,7 +64,7 @@ def doctor(
         else:
             draft = new_instance(located.fields, application.engines, application.now())
             instance = found_instance(application, target) or draft
-        wanted = changed_tls(instance.tls, tls, tls_ca)
+        wanted = changed_tls(instance.tls, tls)
         password = given or prompted_password(instance)
         what = f"Examining {shown(instance.name)} ({instance.db_type} at {place_of(instance)}) ..."
         with progress(what, json_wanted=session.json_wanted):

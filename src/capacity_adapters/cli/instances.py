@@ -213,7 +213,7 @@ def _changes(old: InstanceFields, given: Mapping[str, Any]) -> dict[str, Any]:
     if given["ignore_case"] is not None:
         rules["ignore_case"] = given["ignore_case"]
     changes["filters"] = evolve(old.filters, **rules)
-    changes["tls"] = changed_tls(old.tls, given["tls"], given["tls_ca"])
+    changes["tls"] = changed_tls(old.tls, given)
     return changes
 
 

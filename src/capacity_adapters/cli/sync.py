@@ -49,8 +49,7 @@ def sync(
     deadline: float | None,
     password_env: str | None,
     password_file: str | None,
-    tls: str | None,
-    tls_ca: str | None,
+    **tls: str | None,
 ) -> Report:
     """Measure every database of one instance.
 
@@ -65,7 +64,7 @@ def sync(
             instance = instance_for(application, target)
         else:
             instance = registered(application, located)
-        wanted = changed_tls(instance.tls, tls, tls_ca)
+        wanted = changed_tls(instance.tls, tls)
         if wanted != instance.tls:
             instance = application.edit_instance(instance.id, {"tls": wanted})
         password = given or prompted_password(instance)

@@ -1,8 +1,9 @@
 """How connections to an instance are protected, as options of a command."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import click
+from attrs import evolve
 
 from capacity_core.model import Tls, TlsMode
 
@@ -11,6 +12,8 @@ Command = Callable[..., object]
 
 def tls_options(command: Command) -> Command:
     for option in (
+        click.option("--tls-key", metavar="FILE", help="PEM file of its key, mode 0600."),
+        click.option("--tls-cert", metavar="FILE", help="PEM file of our certificate."),
         click.option("--tls-ca", metavar="FILE", help="PEM file of authorities; kept likewise."),
         click.option(
             "--tls",
@@ -22,6 +25,9 @@ def tls_options(command: Command) -> Command:
     return command
 
 
-def changed_tls(old: Tls, mode: str | None, ca: str | None) -> Tls:
+def changed_tls(old: Tls, given: Mapping[str, str | None]) -> Tls:
     """Change what was given; an empty file name takes the file away."""
-    return Tls(old.mode if mode is None else TlsMode(mode), old.ca if ca is None else ca or None)
+    files = {name: given[f"tls_{name}"] for name in ("ca", "cert", "key")}
+    changed = {name: path or None for name, path in files.items() if path is not None}
+    mode = given["tls"]
+    return evolve(old, mode=old.mode if mode is None else TlsMode(mode), **changed)

@@ -65,8 +65,9 @@ class Target:
         if "\0" in self.password.reveal():
             raise CollectFailed(Reason.CREDENTIAL_UNAVAILABLE)
         instance = self.instance
-        plain = (self.network.host, instance.username, instance.database_name, instance.tls.ca)
-        if any("\0" in (value or "") for value in plain):
+        login = (self.network.host, instance.username, instance.database_name)
+        files = (instance.tls.ca, instance.tls.cert, instance.tls.key)
+        if any("\0" in (value or "") for value in (*login, *files)):
             raise CollectFailed(Reason.OTHER)
 
 

@@ -12,6 +12,7 @@ from pymysql.constants import CLIENT
 
 from capacity_adapters.engines.authorities import Stamp, stamp_of
 from capacity_adapters.engines.engine import Target
+from capacity_adapters.engines.identities import identity_of
 from capacity_adapters.engines.mysql.logins import PLUGINS, CarefulConnection
 from capacity_core.model import CollectFailed, Reason, Tls, TlsMode
 
@@ -91,16 +92,18 @@ def prepare(target: Target) -> Connection:
 
 def _context(tls: Tls) -> ssl.SSLContext:
     try:
-        return _made_context(tls, stamp_of(tls.ca) if tls.ca else None)
+        return _made_context(tls, (stamp_of(tls.ca) if tls.ca else None, *identity_of(tls)))
     except OSError as error:  # a file that cannot be read, or holds no certificate
         raise CollectFailed(Reason.TLS) from error
 
 
 @lru_cache(maxsize=64)
-def _made_context(tls: Tls, _stamp: Stamp | None) -> ssl.SSLContext:
-    """Make the context once a setting and file: loading the system's authorities takes 25 ms."""
+def _made_context(tls: Tls, _stamps: tuple[Stamp | None, ...]) -> ssl.SSLContext:
+    """Make it once for these files: loading the system's authorities takes 25 ms."""
     context = ssl.create_default_context(cafile=tls.ca)
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # certificates that MySQL makes fail it
     context.check_hostname = tls.mode is TlsMode.VERIFY_FULL
     context.verify_mode = ssl.CERT_REQUIRED if tls.mode in VERIFYING else ssl.CERT_NONE
+    if tls.cert and tls.key:
+        context.load_cert_chain(tls.cert, tls.key)
     return context

@@ -1,6 +1,7 @@
 """What the error numbers of MySQL and MariaDB mean to an operator."""
 
 import re
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -120,7 +121,14 @@ def code_of(error: pymysql.Error) -> int:
     return code if isinstance(code, int) else 0
 
 
+def is_alert(error: BaseException | None) -> bool:
+    """Tell a peer that refuses our certificate, or our TLS, from one that hangs up."""
+    return type(error) is ssl.SSLError  # its children are hang-ups and time limits
+
+
 def meaning_of(error: pymysql.Error) -> Meaning | None:
+    if is_alert(error.__cause__ or error.__context__):
+        return Meaning(Reason.TLS)
     said = (meaning for phrase, meaning in PHRASES.items() if phrase in str(error))
     return CODES.get(code_of(error)) or next(said, None)
 

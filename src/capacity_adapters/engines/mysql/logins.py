@@ -4,13 +4,16 @@ A peer chooses the way, so a rogue one would choose the worst. What each plugin 
 manuals: https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase.html
 """
 
+import socket
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 import pymysql
 from pymysql import _auth
+from pymysql.constants import CR
 
+from capacity_adapters.engines.mysql.errors import is_alert
 from capacity_core.messages import text
 from capacity_core.model import CollectFailed, Reason, TlsMode
 
@@ -49,6 +52,16 @@ class _HashOnly:
         return answer
 
 
+def _last_word(sock: socket.socket) -> OSError | None:
+    """Read what a peer said before it hung up: with TLS 1.3 it checks us after the handshake."""
+    try:
+        sock.settimeout(0)
+        sock.recv(1)
+    except OSError as error:
+        return error if is_alert(error) else None
+    return None
+
+
 _CLEAR_TEXT: Mapping[str, type] = MappingProxyType(
     dict.fromkeys(("mysql_clear_password", "dialog", "mysql_old_password"), _Refuse)
 )
@@ -68,7 +81,19 @@ PLUGINS: Mapping[TlsMode, Mapping[str, type]] = MappingProxyType(
 
 
 class CarefulConnection(pymysql.Connection):
-    """Does not follow a greeting that names a plugin which sends the password at once."""
+    """Does not follow a greeting that names a plugin which sends the password at once.
+
+    Nor does it miss the last word of a server that refuses our certificate and hangs up.
+    """
+
+    def _write_bytes(self, data: bytes) -> None:
+        sock: socket.socket = self._sock  # type: ignore[attr-defined]  # not in the stubs
+        try:
+            sock.sendall(data)
+        except OSError as error:
+            said = _last_word(sock) or error
+            self._force_close()  # type: ignore[attr-defined]  # likewise
+            raise pymysql.OperationalError(CR.CR_SERVER_GONE_ERROR, repr(said)) from said
 
     def _get_server_information(self) -> None:
         super()._get_server_information()  # type: ignore[misc]  # not in the stubs

@@ -20,9 +20,10 @@ from capacity_adapters.engines.addresses import IPAddress
 from capacity_adapters.engines.authorities import stamp_of
 from capacity_adapters.engines.deadline import Guard
 from capacity_adapters.engines.engine import Target
+from capacity_adapters.engines.identities import identity_of
 from capacity_adapters.engines.postgresql.errors import meaning_of
 from capacity_adapters.engines.postgresql.verbosity import tell_codes
-from capacity_core.model import CollectFailed, Failure, Reason, TlsMode
+from capacity_core.model import CollectFailed, Failure, Reason, Tls, TlsMode
 
 CANCEL_SECONDS: Final = 0.25
 SEARCH_PATH: Final = "search_path=pg_catalog"
@@ -196,7 +197,6 @@ def _conninfo(target: Target, address: IPAddress, options: str) -> str:
     authorities = tls.ca or ssl.get_default_verify_paths().cafile or "system"
     return make_conninfo(
         "",
-        **FIXED,
         host=target.network.host,
         hostaddr=str(address),
         port=target.network.port,
@@ -206,8 +206,16 @@ def _conninfo(target: Target, address: IPAddress, options: str) -> str:
         options=options,
         sslmode="disable" if tls.mode is TlsMode.INSECURE else str(tls.mode),
         sslrootcert=authorities if tls.mode in VERIFYING else NOWHERE,
-        **methods(tls.mode),
+        **{**FIXED, **_identity(tls), **methods(tls.mode)},
     )
+
+
+def _identity(tls: Tls) -> dict[str, str]:
+    """Name our own certificate; libpq shows it to a server that asks."""
+    if tls.cert is None or tls.key is None or not identity_of(tls):
+        return {}
+    shown = {"sslcert": tls.cert, "sslkey": tls.key, "sslcertmode": "allow"}
+    return {name: value for name, value in shown.items() if name in _KNOWN}
 
 
 def methods(mode: TlsMode, known: Collection[str] = _KNOWN) -> dict[str, str]:
