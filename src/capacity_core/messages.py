@@ -449,6 +449,19 @@ CATALOGUE: Mapping[str, Translation] = MappingProxyType(
         "doctor.mssql_see_snapshots": Translation(
             "数据库快照的大小", "The sizes of database snapshots"
         ),
+        # What is special to Oracle.
+        "oracle.files_offline": Translation(
+            "{n} 个数据文件离线, 大小未知: 请恢复并联机",
+            "{n} of its data files are offline, so its size is unknown: recover and online them",
+        ),
+        "doctor.oracle_list": Translation("列出可插拔数据库", "The list of pluggable databases"),
+        "doctor.oracle_used": Translation("已用空间", "How much of the files is in use"),
+        "doctor.oracle_proof": Translation(
+            "证明列表完整", "Proof that the list of databases is complete"
+        ),
+        "doctor.oracle_containers": Translation(
+            "查看全部可插拔数据库", "The sight of every pluggable database"
+        ),
         # What is wrong with the store, and what to do about it.
         "store.url": Translation(
             "存储地址须为 sqlite:///文件 或 postgresql://用户@主机/数据库",

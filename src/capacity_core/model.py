@@ -223,6 +223,7 @@ class EngineFacts:
     db_type: str
     aliases: tuple[str, ...] = ()
     default_port: int | None = None
+    levels: tuple[Level, ...] = (Level.DATABASE,)
 
 
 @frozen

@@ -13,7 +13,7 @@ from capacity_adapters.engines.engine import Engine, TargetPolicy
 from capacity_adapters.engines.plugins import EnginePlugin, Plugins, plugins
 from capacity_core.errors import EngineNotSupportedError
 from capacity_core.messages import text
-from capacity_core.model import EngineFacts, Instance, Secret
+from capacity_core.model import EngineFacts, Instance, Level, Secret
 from capacity_core.ports import CapacityExaminer, CoordinatorFor
 
 __all__ = [
@@ -54,6 +54,11 @@ _INSTALLED = (
         "capacity_adapters.engines.sqlserver",
         "capacity-sync[sqlserver]",
         driver="python-tds",
+    ),
+    _Installed(
+        EngineFacts("oracle", default_port=1521, levels=(Level.DATABASE, Level.TABLESPACE)),
+        "capacity_adapters.engines.oracle",
+        "oracledb",
     ),
     _Installed(EngineFacts("sqlite"), "capacity_adapters.engines.sqlite"),
 )
