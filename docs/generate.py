@@ -54,6 +54,10 @@ untrue, or the login may not see that.""",
     "ms.snapshot_files": "What a database snapshot takes on disk, not what its files may reach.",
     "ms.resource_stats": """\
 `sys.resource_stats` of Azure SQL Database: data files as last published, some minutes old.""",
+    "ora.files": """\
+Data and temporary files as the dictionary lists them (`CDB_DATA_FILES`, `CDB_TEMP_FILES`, or \
+`DBA_...`); exact. Redo logs belong to no database.""",
+    "ora.pdb_total_size": "`V$PDBS.TOTAL_SIZE`, where the login may not read the lists of files.",
     "sqlite.file_size": "The file with its `-wal` and `-journal`; exact.",
 }
 TLS_HEAD = """\

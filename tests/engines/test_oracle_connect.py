@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 import oracledb
 import pytest
@@ -33,7 +34,7 @@ GRACE = 0.5
 Listener = Callable[[], AbstractContextManager[int]]
 
 
-def at(port: int, service: str | None = "shop.example", **changes: object) -> Instance:
+def at(port: int, service: str | None = "shop.example", **changes: Any) -> Instance:
     return port_instance("oracle", port, database_name=service, **changes)
 
 
@@ -61,7 +62,12 @@ def failure(instance: Instance) -> Failure:
             ("closer", lambda: listening(listeners.closer), "prefer", "connection_lost"),
             ("reset", lambda: listening(listeners.reset), "prefer", "connection_lost"),
             ("http", lambda: listening(listeners.http), "prefer", "connection_lost"),
-            ("drip", lambda: listening(listeners.drip_mysql), "prefer", "timeout"),
+            (
+                "drip",
+                lambda: listening(listeners.dripping(listeners.TNS_WORDS)),
+                "prefer",
+                "timeout",
+            ),
             ("backlog", listeners.full_backlog, "prefer", "timeout"),
         ]
     ],
@@ -77,7 +83,9 @@ def test_a_misbehaving_peer_ends_in_time_with_its_reason(
     assert elapsed < 0.6 + GRACE
 
 
-@pytest.mark.parametrize("behave", [listeners.silent, listeners.drip_mysql, listeners.closer])
+@pytest.mark.parametrize(
+    "behave", [listeners.silent, listeners.dripping(listeners.TNS_WORDS), listeners.closer]
+)
 def test_bad_peers_leave_neither_thread_nor_descriptor(behave: Behave) -> None:
     policy = TargetPolicy(connect_deadline=0.03)
     with listening(behave) as port:

@@ -30,7 +30,13 @@ def test_no_driver_is_imported_before_its_engine_is_used() -> None:
 
 def test_each_engine_has_its_facts() -> None:
     ports = {name: facts.default_port for name, facts in ENGINES.items()}
-    assert ports == {"postgresql": 5432, "mysql": 3306, "sqlite": None, "sqlserver": 1433}
+    assert ports == {
+        "postgresql": 5432,
+        "mysql": 3306,
+        "sqlite": None,
+        "sqlserver": 1433,
+        "oracle": 1521,
+    }
 
 
 def test_an_engine_that_is_not_installed_is_refused() -> None:
