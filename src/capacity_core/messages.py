@@ -202,6 +202,10 @@ CATALOGUE: Mapping[str, Translation] = MappingProxyType(
             "服务器只接受 TLS 连接: 改用 TLS 模式 verify-full 或 require",
             "The server accepts nothing but TLS: choose the TLS mode verify-full or require",
         ),
+        "hint.tls.always": Translation(
+            "服务器不提供 TLS, 而密码只在 TLS 内发送: 在服务器上启用",
+            "The server offers no TLS, without which it gets no password: enable it there",
+        ),
         "hint.tls.authority": Translation(
             "服务器证书不是由受信任的 CA 签发: 检查实例的 CA 文件",
             "The server's certificate is not from an authority that is trusted: check the"
@@ -321,6 +325,10 @@ CATALOGUE: Mapping[str, Translation] = MappingProxyType(
             "The server has no account that may log in from this host: have one created for our"
             " address",
         ),
+        "hint.permission_denied.firewall": Translation(
+            "服务器的防火墙不允许本机地址: 请管理员为其增加规则",
+            "The server's firewall does not let our address in: have a rule added for it",
+        ),
         "hint.permission_denied.blocked": Translation(
             "本机因多次连接错误被服务器封锁。{cure} (MySQL 8.4 起:"
             " TRUNCATE TABLE performance_schema.host_cache)",
@@ -330,6 +338,12 @@ CATALOGUE: Mapping[str, Translation] = MappingProxyType(
         "hint.database_missing": Translation(
             "登录所用的数据库不存在: 设置实例的 database_name",
             "The database to log in to does not exist: set the instance's database_name",
+        ),
+        "hint.database_missing.or_shut": Translation(
+            "登录所用的数据库不存在或未打开, 或账号不能进入: 设置实例的 database_name。"
+            "若不能进入: {cure}",
+            "The database to log in to is missing or not open, or the login may not enter it: set"
+            " the instance's database_name. If it may not enter: {cure}",
         ),
         "hint.database_missing.closed": Translation(
             "登录所用的数据库不接受连接: 设置实例的 database_name。或者: {cure}",
@@ -363,7 +377,7 @@ CATALOGUE: Mapping[str, Translation] = MappingProxyType(
         "hint.driver_missing": Translation(
             "缺少驱动: 安装 {package}", "A driver is missing: install {package}"
         ),
-        "hint.mssql_routed": Translation(
+        "hint.address_refused.routed": Translation(
             "服务器将客户端转往另一主机, 密码不会发给它: 登记该主机, 或将连接策略设为 Proxy",
             "The server sends its clients on to another host, which gets no password from us: "
             "register that host, or set the connection policy to Proxy",

@@ -26,6 +26,7 @@ from tests.tds import (
     serving,
 )
 
+from capacity_adapters.engines.meanings import Meaning
 from capacity_adapters.engines.sqlserver import ENGINE, queries
 from capacity_adapters.engines.sqlserver.errors import CODES, STATES
 from capacity_adapters.engines.sqlserver.queries import RIGHTS
@@ -379,19 +380,22 @@ def test_a_wrong_password_is_tried_once(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "reason"), [pytest.param(*row, id=f"stub-{row[0]}") for row in CODES.items()]
+    ("number", "meaning"), [pytest.param(*row, id=f"stub-{row[0]}") for row in CODES.items()]
 )
 def test_an_error_number_has_its_reason_at_login_and_later(
-    serve: Serve, number: int, reason: Reason
+    serve: Serve, number: int, meaning: Meaning
 ) -> None:
     _, refusing = serve(Catalogue().answer, refusal=[Failed(number)])
-    assert refusal(refusing) == reason
+    coordinator = coordinator_of(refusing)
+    assert not coordinator.connect()
+    assert coordinator.failure == meaning.failure(login="[monitor]", database="[master]")
+    assert "{" not in render(coordinator.failure.hint, Language.EN)
     _, failing = serve(Catalogue(files=Failed(number)).answer)
     with connected(coordinator_of(failing)) as coordinator:
         coordinator.fetch_inventory()
         with pytest.raises(CollectFailed) as caught:
             coordinator.collect_capacity(frozenset({"master"}))
-    assert caught.value.failure.reason is reason
+    assert caught.value.failure.reason is meaning.reason
 
 
 def test_of_two_errors_of_a_login_the_cause_counts(serve: Serve) -> None:
@@ -543,6 +547,26 @@ def test_a_server_that_stops_in_the_middle_ends_in_time(serve: Serve) -> None:
         with pytest.raises(CollectFailed) as caught:
             coordinator.collect_capacity(frozenset({"master"}))
     assert caught.value.failure.reason is Reason.CONNECTION_LOST
+
+
+@pytest.mark.parametrize(
+    ("host", "ca", "cause"),
+    [
+        ("127.0.0.1", "ca", "name"),
+        ("localhost", "other_ca", "authority"),
+        ("localhost", None, "authority"),
+    ],
+)
+def test_why_a_certificate_was_refused_is_told(
+    serve: Serve, made: Certificates, host: str, ca: str | None, cause: str
+) -> None:
+    _, instance = serve(Catalogue().answer)
+    port = instance.address.port  # type: ignore[union-attr]  # it is a network address
+    tls = Tls(TlsMode.VERIFY_FULL, str(getattr(made, ca)) if ca else None)
+    coordinator = coordinator_of(port_instance("sqlserver", port, host=host, tls=tls))
+    assert not coordinator.connect()
+    assert coordinator.failure is not None
+    assert coordinator.failure.hint.key == f"hint.tls.{cause}"
 
 
 def test_conversations_leave_no_thread_and_no_descriptor(serve: Serve) -> None:

@@ -22,6 +22,7 @@ from capacity_adapters.engines.engine import Engine, Target, classify, milliseco
 from capacity_adapters.engines.sqlserver import rights as may
 from capacity_adapters.engines.sqlserver.connect import Link, Row, log_in, refuse_unsendable
 from capacity_adapters.engines.sqlserver.errors import CODES, PHRASES
+from capacity_adapters.engines.sqlserver.errors import NONSENSE as UNREADABLE
 from capacity_adapters.engines.sqlserver.files import (
     Files,
     Known,
@@ -163,7 +164,7 @@ class _SqlServer:
         try:
             return {row[0]: row[1] for row in self.link.ask(SPARSE) if isinstance(row[1], int)}
         except ERRORS as error:
-            if _known_reason(error) is Reason.PERMISSION_DENIED:
+            if _reason_of(error) is Reason.PERMISSION_DENIED:
                 return None
             log.warning("asking for snapshots broke off: %s", type(error).__name__)
             return {}
@@ -243,23 +244,25 @@ def open_sqlserver(target: Target, guard: Guard) -> _SqlServer:
 
 
 def failure_of(error: BaseException) -> Failure | None:
-    reason = _known_reason(error)
-    return Failure.of(reason) if reason else None
-
-
-def _known_reason(error: BaseException) -> Reason | None:
     if isinstance(error, SSL.Error):
-        return Reason.TLS
-    if isinstance(error, tds.DatabaseError) and error.number:
-        return CODES.get(error.number)
+        return Failure.of(Reason.TLS)
     if isinstance(error, tds.ClosedConnectionError):
-        return Reason.CONNECTION_LOST
+        return Failure.of(Reason.CONNECTION_LOST)
     if isinstance(error, tds.Error):
-        said = str(error)
-        return next((r for phrase, r in PHRASES.items() if phrase in said), Reason.PROTOCOL)
+        return _driver_failure(error)
     if isinstance(error, NONSENSE) and not isinstance(error, OSError):
-        return Reason.PROTOCOL
+        return Failure.of(Reason.PROTOCOL)
     return None
+
+
+def _driver_failure(error: tds.Error) -> Failure | None:
+    number = getattr(error, "number", 0)  # without one it is the driver that complains
+    if number:
+        meaning = CODES.get(number)
+    else:
+        said = str(error)
+        meaning = next((PHRASES[each] for each in PHRASES if each in said), UNREADABLE)
+    return meaning.failure() if meaning else None
 
 
 ERRORS: Final = (tds.Error, SSL.Error, OSError, *NONSENSE)

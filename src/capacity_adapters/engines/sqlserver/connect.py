@@ -29,8 +29,9 @@ from service_identity.cryptography import (
     verify_certificate_ip_address,
 )
 
-from capacity_adapters.engines.engine import Target
-from capacity_adapters.engines.sqlserver.errors import reason_of
+from capacity_adapters.engines.engine import CERTIFICATE_CAUSES, Target
+from capacity_adapters.engines.sqlserver.errors import meaning_of
+from capacity_adapters.engines.sqlserver.rights import quoted
 from capacity_core.messages import text
 from capacity_core.model import CollectFailed, Failure, Reason, Tls, TlsMode
 
@@ -110,19 +111,21 @@ def log_in(target: Target, sock: socket.socket) -> Link:
 
 
 def _logged_in(sock: socket.socket, login: _TdsLogin) -> NonMarsConnection:
+    user = login.user_name
     tds = _TdsSocket(sock=sock, login=login, autocommit=True, row_strategy=tuple_row_strategy)
     try:
         route = tds.login()
     except DatabaseError as error:
-        reason = reason_of(_numbers(tds))
-        if reason is None:
+        meaning = meaning_of(_numbers(tds))
+        if meaning is None:
             raise
-        raise CollectFailed(reason) from error
+        failure = meaning.failure(login=quoted(user), database=quoted(login.database))
+        raise CollectFailed(failure.reason, failure.hint) from error
     finally:
         login.password = ""
     if route is not None:
         # Nobody but who the instance names gets its password.
-        raise CollectFailed(Reason.ADDRESS_REFUSED, text("hint.mssql_routed"))
+        raise CollectFailed(Reason.ADDRESS_REFUSED, text("hint.address_refused.routed"))
     if tds.mars_enabled:  # which we did not ask for
         raise CollectFailed(Reason.PROTOCOL)
     _refuse_old(tds.product_version)
@@ -201,10 +204,19 @@ def _show(context: SSL.Context, cert: str, key: str | None) -> None:
 
 
 def _verifier(host: str | None) -> Callable[[SSL.Connection, X509, int, int, int], bool]:
-    def verify(_: SSL.Connection, certificate: X509, _error: int, depth: int, good: int) -> bool:
-        return bool(good) and (host is None or depth > 0 or _is_of(certificate, host))
+    def verify(_: SSL.Connection, certificate: X509, error: int, depth: int, good: int) -> bool:
+        if not good:
+            raise _refused(CERTIFICATE_CAUSES.get(error, ""))
+        if host is not None and depth == 0 and not _is_of(certificate, host):
+            raise _refused("name")
+        return True
 
     return verify
+
+
+def _refused(cause: str) -> CollectFailed:
+    """What a verifier raises comes out of the handshake."""
+    return CollectFailed(Reason.TLS, Failure.of(Reason.TLS, cause).hint)
 
 
 def _is_of(certificate: X509, host: str) -> bool:

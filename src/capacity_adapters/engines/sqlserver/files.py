@@ -124,7 +124,9 @@ def size_of(
 def _why_silent(known: Known, inside: Told | None, *, expired: bool) -> Outcome:
     """Say why a database that is online has not told its files."""
     if isinstance(inside, int):
-        return OUTCOMES.get(CODES.get(inside, Reason.OTHER), Outcome.ERROR)
+        return OUTCOMES.get(
+            CODES[inside].reason if inside in CODES else Reason.OTHER, Outcome.ERROR
+        )
     if known.may_be_entered:
         return Outcome.TIMED_OUT if expired else Outcome.ERROR
     return Outcome.DENIED
