@@ -12,6 +12,9 @@ from docs.generate import REFERENCE, reference
 from tests.servers import Server
 from tests.targets import mariadb_admin
 
+from capacity_adapters.engines import BUILT_IN
+from capacity_core.diagnosis import GrantScript
+
 ROOT = Path(REFERENCE).parents[1]
 BIN = Path(sys.executable).parent
 
@@ -69,6 +72,22 @@ def test_the_readmes_library_example_measures_the_demo(tmp_path: Path) -> None:
         "library.db",
         "weather.db",
     }
+
+
+@pytest.mark.unit
+def test_the_grants_on_the_page_are_those_that_the_command_prints() -> None:
+    scripts = {name: plugin.load().grants("capacity") for name, plugin in BUILT_IN.items()}
+    printed = [_statements(script) for each in scripts.values() for script in each]
+    on_page = blocks("docs/grants.md", "sql")
+    assert on_page
+    assert [block for block in on_page if block not in printed] == []
+    missing = {name for name, each in scripts.items() if _statements(each[0]) not in on_page}
+    assert missing == {"sqlite"}, "its commands have the folder's name"
+
+
+def _statements(script: GrantScript) -> str:
+    _, _, statements = str(script).partition("\n")
+    return statements + "\n"
 
 
 @pytest.mark.live
