@@ -28,6 +28,7 @@ from capacity_core.model import (
     Failure,
     Instance,
     Inventory,
+    Level,
     NetworkAddress,
     Outcome,
     Reason,
@@ -191,6 +192,22 @@ def test_a_sync_of_an_instance_that_moved_meanwhile_keeps_nothing(
     assert application.sizes_on(shop.id, None) == []
     target.meanwhile = lambda: None
     assert application.sync(shop.id).scenario is Scenario.COMPLETE
+
+
+def test_databases_are_not_kept_as_tablespaces_if_the_level_changed_meanwhile(
+    application: CapacityApplication, target: Target, store: MemoryStore
+) -> None:
+    shop = application.add_instance(SHOP)
+
+    def change_level() -> None:
+        with store.begin() as work:
+            work.instances.save(evolve(work.instances.get(shop.id), level=Level.TABLESPACE))
+            work.commit()
+
+    target.meanwhile = change_level
+    with pytest.raises(ConflictError):
+        application.sync(shop.id)
+    assert application.sizes_on(shop.id, None) == []
 
 
 def test_a_sync_of_an_instance_that_was_removed_meanwhile_keeps_nothing(

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from attrs import frozen
 
+from capacity_adapters.engines.engine import milliseconds_since
 from capacity_adapters.engines.oracle.queries import PDBS, PLACE, SEES_ALL, TABLESPACES
 from capacity_core.messages import Text, text
 from capacity_core.model import (
@@ -118,7 +119,7 @@ def files_by(ask: Ask, query: str, key: Callable[[Any], Key]) -> tuple[dict[Key,
     """Give the files by container or tablespace, and how many milliseconds the query took."""
     started = time.monotonic()
     rows = _rows(ask(query), 7)
-    took = round((time.monotonic() - started) * 1000)
+    took = milliseconds_since(started)
     files = {}
     for name, count, known, *sums in rows:
         total, data, ceiling, endless = (_maybe(each) or 0 for each in sums)
