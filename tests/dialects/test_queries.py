@@ -25,6 +25,10 @@ VIEWS: Mapping[str, frozenset[str]] = {
             "information_schema.tables",
             "information_schema.innodb_tablespaces",
             "information_schema.innodb_sys_tablespaces",
+            "information_schema.innodb_tables",
+            "information_schema.innodb_sys_tables",
+            "information_schema.innodb_tablestats",
+            "information_schema.innodb_sys_tablestats",
         }
     ),
     "oracle": frozenset(

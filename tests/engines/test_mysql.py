@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pymysql
 import pytest
@@ -23,6 +24,7 @@ from tests.targets import (
 from capacity_adapters.engines import mysql
 from capacity_adapters.engines.mysql import FILES, TABLES
 from capacity_adapters.engines.mysql.connect import Flavour, flavour_of
+from capacity_adapters.engines.mysql.shared import Shared, shared_sizes
 from capacity_core.model import CollectFailed, Freshness, Reason
 
 pytestmark = pytest.mark.live
@@ -295,6 +297,51 @@ def test_a_table_whose_size_nobody_tells_is_no_zero(
     assert outcomes(report) == {"commas": "error"}
     assert "commas" in caplog.text
     assert sizes(report) == true_sizes(mariadb, folders)
+
+
+IN_SHARED = (
+    "CREATE TABLE `tä/b` (x INT PRIMARY KEY, y VARCHAR(200), KEY (y)) ENGINE=InnoDB",
+    "CREATE TABLE parts (x INT) ENGINE=InnoDB PARTITION BY HASH (x) PARTITIONS 3",
+    "INSERT INTO `tä/b` SELECT seq, REPEAT('y', 100) FROM seq_1_to_20000",
+    "INSERT INTO parts SELECT seq FROM seq_1_to_20000",
+    "ANALYZE TABLE `tä/b`, parts",
+)
+
+
+@pytest.mark.parametrize("with_files", [False, True])
+def test_a_table_in_the_shared_tablespace_is_no_zero(
+    mariadb: Server, folders: dict[str, Path], *, with_files: bool
+) -> None:
+    name = "共享 con"
+    with mariadb_admin(mariadb) as admin:
+        admin.execute(f"CREATE DATABASE {quoted(name)}")
+        admin.execute(f"USE {quoted(name)}")
+        admin.execute("SET GLOBAL innodb_file_per_table = OFF")
+        for statement in IN_SHARED:
+            admin.execute(statement)
+        admin.execute("SET GLOBAL innodb_file_per_table = ON")
+        if with_files:
+            admin.execute("CREATE TABLE own (x INT) ENGINE=InnoDB")
+        try:
+            _, report = ask(server_instance(mariadb))
+            admin.execute(ESTIMATED, [name])
+            ((expected,),) = admin.fetchall()
+        finally:
+            admin.execute(f"DROP DATABASE {quoted(name)}")
+    estimated = int(expected) - 16384 * with_files  # the statistics' part of its own file
+    (found,) = [size for size in report.sizes if size.name == name]
+    assert estimated > 2 * 1024 * 1024
+    assert found.size_bytes == estimated + 65536 * with_files
+    assert (found.method, found.freshness) == (FILES, Freshness.ESTIMATE)
+    assert {size.freshness for size in report.sizes if size.name in folders} == {Freshness.LIVE}
+
+
+def test_a_shared_table_whose_pages_nobody_counted_is_unknown() -> None:
+    tables = [(7, b"known", 16384), (8, b"known", 4096), (9, b"unknown", 16384)]
+    counted = [(7, 1, 3), (8, "Initialized", 5), (9, 0, 0), (10, 1, 100)]
+    answers: Iterator[list[tuple[Any, ...]]] = iter([tables, counted])
+    shared = shared_sizes(lambda _: next(answers), "innodb_tablespaces", is_mariadb=False)
+    assert shared == Shared({b"known": 3 * 16384 + 5 * 4096}, frozenset({b"unknown"}))
 
 
 def test_a_folder_that_no_server_made_is_measured_like_any(

@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 import pymysql
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
 from capacity_adapters.engines.addresses import addresses_of, first_reachable, open_socket
 from capacity_adapters.engines.deadline import Guard
@@ -26,6 +26,7 @@ from capacity_adapters.engines.mysql.queries import (
     files_probe,
     table_sizes,
 )
+from capacity_adapters.engines.mysql.shared import Shared, shared_sizes
 from capacity_core.diagnosis import Check, CheckState
 from capacity_core.messages import Text
 from capacity_core.model import (
@@ -146,11 +147,7 @@ class _Mysql:
             tables = self._table_sizes(*NOT_STORED, "InnoDB")
             files = self._file_sizes()
             if files is not None:
-                found = {
-                    name: tables.found.get(name, 0) + files.get(key, 0)
-                    for name, key in self._keys.items()
-                }
-                return evolve(tables, found=found, method=FILES)
+                return self._with_files(tables, *files)
         return self._table_sizes(*NOT_STORED)
 
     def _table_sizes(self, *without: str) -> _Sizes:
@@ -163,16 +160,28 @@ class _Mysql:
                 damaged.add(name)
         return _Sizes(found, stale, frozenset(damaged))
 
-    def _file_sizes(self) -> dict[bytes, int] | None:
+    def _with_files(self, tables: _Sizes, files: Mapping[bytes, int], shared: Shared) -> _Sizes:
+        def bytes_of(name: str, key: bytes) -> int:
+            return tables.found.get(name, 0) + files.get(key, 0) + shared.found.get(key, 0)
+
+        keys = self._keys
+        found = {name: bytes_of(name, key) for name, key in keys.items()}
+        guessed = [name for name, key in keys.items() if key in shared.found]
+        unknown = [name for name, key in keys.items() if key in shared.unknown]
+        stale = {**tables.stale, **dict.fromkeys(guessed, Freshness.ESTIMATE)}
+        return _Sizes(found, stale, tables.damaged.union(unknown), FILES)
+
+    def _file_sizes(self) -> tuple[dict[bytes, int], Shared] | None:
         """Sum the files by schema, as the view spells it; the view is dear, so read it once."""
         for view in self.flavour.file_views():
             try:
                 rows = self._ask(file_sizes(view))
+                shared = shared_sizes(self._ask, view, is_mariadb=self.flavour.is_mariadb)
             except pymysql.Error as error:
                 if code_of(error) not in NO_VIEW:
                     raise
             else:
-                return {key.removesuffix(DEVICE_ENDING): int(size) for key, size in rows}
+                return {key.removesuffix(DEVICE_ENDING): int(size) for key, size in rows}, shared
         return None
 
     def _ask(self, question: str) -> Sequence[tuple[Any, ...]]:
