@@ -37,7 +37,7 @@ from capacity_core.model import (
     Tls,
     TlsMode,
 )
-from capacity_core.ports import CapacityExaminer, DateRange, Instances, Lease
+from capacity_core.ports import CapacityExaminer, DateRange, Instances, Lease, UnitOfWork
 from capacity_core.reads import Paging
 
 pytestmark = pytest.mark.unit
@@ -484,6 +484,25 @@ def test_the_doctor_reads_the_store_and_never_writes(
         application.get_instance(shop.id),
         application.databases(shop.id, Paging(1, 9)),
     )
+
+
+def test_the_doctor_holds_nothing_of_the_store_while_it_asks(
+    application: CapacityApplication, target: Target
+) -> None:
+    shop = application.add_instance(SHOP)
+    held: list[int] = []
+    asked: list[int] = []
+
+    @contextmanager
+    def counted(lease: Lease | None = None) -> Iterator[UnitOfWork]:
+        held.append(1)
+        with application.begin(lease) as work:
+            yield work
+        held.pop()
+
+    target.meanwhile = lambda: asked.append(len(held))
+    evolve(application, begin=counted).doctor(shop.id)
+    assert (asked, held) == ([0], [])
 
 
 def test_the_doctor_sees_what_is_not_registered_too(application: CapacityApplication) -> None:

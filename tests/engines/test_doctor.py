@@ -23,7 +23,7 @@ from capacity_adapters.engines import engine_named
 from capacity_core.diagnosis import Check, CheckState, Diagnosis, GrantScript
 from capacity_core.doctor import diagnose
 from capacity_core.messages import Language, render
-from capacity_core.model import Instance
+from capacity_core.model import CollectFailed, Instance, Reason
 
 pytestmark = pytest.mark.live
 
@@ -130,6 +130,26 @@ def test_connect_on_every_database_is_as_good(pg: Server, plain: Instance) -> No
     for name in (CLOSED, ALSO_CLOSED):
         run_as_admin(pg, named("REVOKE CONNECT ON DATABASE {} FROM {}", name, LOGIN))
     assert found.ready
+
+
+def test_a_half_dropped_database_costs_nothing_that_a_right_would_bring(
+    pg: Server, plain: Instance
+) -> None:
+    run_as_admin(pg, "CREATE DATABASE half", "REVOKE CONNECT ON DATABASE half FROM PUBLIC")
+    run_as_admin(pg, "UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'half'")
+    try:
+        found = examined(plain)
+    finally:
+        run_as_admin(pg, "DROP DATABASE half")
+    assert costs(found) == {"read_sizes": (ALSO_CLOSED, CLOSED)}
+
+
+def test_the_deadline_ends_an_examination_too(pg: Server) -> None:
+    with connected(coordinator_of(server_instance(pg))) as coordinator:
+        coordinator._conversation.guard.hurry(0.0)  # type: ignore[attr-defined]  # a look inside
+        with pytest.raises(CollectFailed) as caught:
+            coordinator.examine()
+    assert caught.value.failure.reason is Reason.TIMEOUT
 
 
 def test_a_probe_that_is_refused_leaves_the_right_unknown(pg: Server, plain: Instance) -> None:
