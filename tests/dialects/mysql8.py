@@ -36,6 +36,8 @@ NUMBER: Final = (ColumnType.LONGLONG, CharacterSet.utf8mb4)
 QUESTIONS: Mapping[str, tuple[tuple[Any, Any], ...]] = {
     "SHOW GRANTS": (TEXT,),
     "LIMIT 1": (NUMBER,),
+    "innodb_page_size": (NUMBER, BYTES, NUMBER),
+    "tablestats": (NUMBER, TEXT, NUMBER),
     "innodb_sys_tablespaces": (BYTES, SUM),
     "innodb_tablespaces": (BYTES, SUM),
     "information_schema.tables": (BYTES, SUM, SUM, SUM),

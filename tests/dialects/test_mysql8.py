@@ -81,6 +81,15 @@ def test_a_sum_that_is_null_is_no_zero(mysql8: Mysql8, instance: Instance) -> No
     assert caught.value.failure.reason is Reason.PROTOCOL
 
 
+def test_tables_in_a_general_tablespace_are_estimated(mysql8: Mysql8, instance: Instance) -> None:
+    mysql8.answers["innodb_page_size"] = [(7, b"shop", 16_384), (8, b"a b", 8192)]
+    mysql8.answers["tablestats"] = [(7, "Initialized", 3), (8, "Uninitialized", 0)]
+    _, report = ask(instance, PASSWORD)
+    (shop,) = (size for size in report.sizes if size.name == "shop")
+    assert (shop.size_bytes, shop.freshness) == (114_688 + 3 * 16_384, Freshness.ESTIMATE)
+    assert outcomes(report) == {"a b": "error"}
+
+
 @pytest.mark.parametrize("code", [1227, 1109, 1146, 1054])
 def test_without_the_view_the_tables_count(mysql8: Mysql8, instance: Instance, code: int) -> None:
     for view in ("innodb_tablespaces", "innodb_sys_tablespaces"):
