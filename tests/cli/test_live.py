@@ -1,13 +1,15 @@
 """The command against real servers, and with a PostgreSQL store."""
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from uuid import uuid4
 
 import psycopg
 import pytest
 from tests.cli.conftest import Cli
-from tests.servers import Server
+from tests.servers import HOST, Server
+from tests.targets import mariadb_admin
 
 pytestmark = pytest.mark.live
 
@@ -90,3 +92,49 @@ def test_a_postgresql_store_is_made_and_used(cli: Cli, postgres: Server) -> None
                 assert f":{postgres.password}@" not in status.out
         finally:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def test_a_right_granted_later_makes_sizes_exact_and_breaks_the_series(
+    cli: Cli, mariadb: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("READER", "secret")
+    with mariadb_admin(mariadb) as admin:
+        admin.execute("CREATE DATABASE ledger")
+        admin.execute("CREATE TABLE ledger.t (x INT) ENGINE=InnoDB")
+        admin.execute(f"CREATE USER growing@'{HOST}' IDENTIFIED BY 'secret'")
+        admin.execute(f"GRANT SHOW DATABASES, SHOW VIEW ON *.* TO growing@'{HOST}'")
+        try:
+            url = f"mysql://growing@{mariadb.host}:{mariadb.port}/"
+            guessed = cli("sync", url, "--password-env", "READER").out
+            name = cli("instance", "list", "--json").data["instances"][0]["name"]
+            estimated = cli("sizes", name).out
+            a_day_passes(cli)
+            admin.execute(f"GRANT PROCESS ON *.* TO growing@'{HOST}'")
+            cli("sync", name)
+            exact = cli("sizes", name, "--history", "ledger").out.splitlines()
+        finally:
+            admin.execute(f"DROP USER growing@'{HOST}'")
+            admin.execute("DROP DATABASE ledger")
+    assert "my.tables, estimate" in guessed
+    assert "estimate" in next(line for line in estimated.splitlines() if "ledger" in line)
+    assert "my.innodb_files (changed)  live" in exact[1]
+    assert "estimate" in exact[2]
+    with closing(sqlite3.connect(store_of(cli))) as connection:
+        [aggregate] = connection.execute(
+            "SELECT is_break, size_change_bytes, growth_rate, baseline_date"
+            " FROM database_size_aggregations WHERE database_name = 'ledger'"
+            " AND period_start > '2026-01-02'"
+        )
+    assert aggregate == (1, None, None, "2026-01-02")
+
+
+def store_of(cli: Cli) -> str:
+    [path] = (cli.home / "share").rglob("capacity.db")
+    return str(path)
+
+
+def a_day_passes(cli: Cli) -> None:
+    """Make what was measured today a thing of the past."""
+    with closing(sqlite3.connect(store_of(cli))) as connection, connection:
+        connection.execute("UPDATE database_size_stats SET collected_date = '2026-01-02'")
+        connection.execute("DELETE FROM database_size_aggregations")

@@ -155,6 +155,20 @@ def test_a_migration_that_fails_leaves_the_older_schema(
     store.close()
 
 
+@pytest.mark.live
+def test_a_migration_may_take_longer_than_an_answer(
+    postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = new_database(postgres)
+    open_store(url).close()
+    scripts = newer_scripts(tmp_path, "op.execute('SELECT pg_sleep(0.5)')")
+    monkeypatch.setattr(schema, "SCRIPTS", str(scripts))
+    monkeypatch.setattr(schema, "REVISIONS", (*schema.REVISIONS, "9999"))
+    impatient = f"{url}?options=-c%20statement_timeout%3D200"
+    open_store(impatient, upgrade=True).close()
+    assert store_status(url).state is StoreState.CURRENT
+
+
 def newer_scripts(folder: Path, last: str = "pass") -> Path:
     """Copy the migrations and add one."""
     source = Path(schema.__file__).parent / "migrations"

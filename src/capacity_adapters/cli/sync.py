@@ -29,7 +29,7 @@ from capacity_adapters.cli.targets import (
 from capacity_adapters.cli.tls import changed_tls, tls_options
 from capacity_core.answer import sync_answer
 from capacity_core.messages import Language, render, text
-from capacity_core.model import DatabaseSize, Outcome, Reason
+from capacity_core.model import DatabaseSize, Freshness, Outcome, Reason
 from capacity_core.result import InstanceCapacitySyncActionResult
 
 EN = Language.EN
@@ -116,8 +116,11 @@ def _failure(result: InstanceCapacitySyncActionResult) -> tuple[Block, ...]:
 
 
 def _how(size: DatabaseSize) -> str:
-    """A database that is not usable may have bytes all the same."""
-    return size.method if size.outcome is Outcome.MEASURED else f"{size.method}, {size.outcome}"
+    """A database that is not usable may have bytes all the same; not every size is live."""
+    said = [size.method]
+    said += [size.freshness] if size.freshness is not Freshness.LIVE else []
+    said += [size.outcome] if size.outcome is not Outcome.MEASURED else []
+    return ", ".join(said)
 
 
 def _sizes(result: InstanceCapacitySyncActionResult) -> list[Block]:

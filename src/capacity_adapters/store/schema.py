@@ -114,6 +114,8 @@ def _upgrade_alone(connection: Connection) -> None:
     """Migrate, unless another process has done so while this one waited for its turn."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATORS_LOCK})")
+        # A large store may take longer than an answer is waited for.
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
     exists = inspect(connection).has_table(VERSION_TABLE)
     if exists and connection.execute(_VERSION).scalar_one_or_none() == REVISIONS[-1]:
         return
