@@ -16,6 +16,7 @@ from capacity_core.model import (
     EngineFacts,
     FileAddress,
     Instance,
+    Level,
     NetworkAddress,
     Tls,
     TlsMode,
@@ -48,7 +49,8 @@ _LIMITS = {
 class InstanceFields:
     """What a person says of an instance. An engine of files has a path, any other host and port.
 
-    `port` None takes the engine's default, `timezone` None the service's.
+    `level` says what its databases are; `port` None takes the engine's default, `timezone` None
+    the service's.
     """
 
     name: str
@@ -58,6 +60,7 @@ class InstanceFields:
     path: str | None = None
     username: str = ""
     database_name: str | None = None
+    level: Level = field(default=Level.DATABASE, converter=Level)
     password_ref: str | None = None
     tls: Tls = field(factory=Tls)
     timezone: str | None = None
@@ -78,6 +81,7 @@ def fields_of(instance: Instance) -> InstanceFields:
         path=address.path if isinstance(address, FileAddress) else None,
         username=instance.username,
         database_name=instance.database_name,
+        level=instance.level,
         password_ref=instance.password_ref,
         tls=instance.tls,
         timezone=instance.timezone,
@@ -111,6 +115,7 @@ def new_instance(
         address=_address(fields, engine),
         username=fields.username,
         database_name=fields.database_name,
+        level=_level(fields, engine),
         password_ref=fields.password_ref,
         tls=fields.tls,
         timezone=fields.timezone,
@@ -178,6 +183,12 @@ def _check_identity(tls: Tls, engine: EngineFacts) -> None:
             raise InvalidInputError(name, text("field.tls_pair"))
     if tls.mode is TlsMode.INSECURE:
         raise InvalidInputError("tls.mode", text("field.tls_unused"))
+
+
+def _level(fields: InstanceFields, engine: EngineFacts) -> Level:
+    if fields.level not in engine.levels:
+        _refuse(engine, {"level": fields.level})
+    return fields.level
 
 
 def _refuse(engine: EngineFacts, given: Mapping[str, object]) -> None:

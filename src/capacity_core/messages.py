@@ -137,6 +137,7 @@ CATALOGUE: Mapping[str, Translation] = MappingProxyType(
         "field.tls_unused": Translation(
             "TLS 模式 insecure 不使用证书", "TLS mode insecure shows no certificate"
         ),
+        "field.level": Translation("级别须为 {known} 之一", "The level is one of {known}"),
         "field.rule": Translation("过滤规则 {rule} 无效", "The filter rule {rule} is not valid"),
         "field.password_ref": Translation(
             "password_ref 须为 env:CAPACITY_SECRET_... 或 file:文件名",

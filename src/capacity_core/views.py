@@ -4,7 +4,7 @@ from attrs import frozen
 
 from capacity_core.filters import FilterRules
 from capacity_core.instances import SEALED, fields_of
-from capacity_core.model import Instance, LastSync, Reason, Scenario, TlsMode
+from capacity_core.model import Instance, LastSync, Level, Reason, Scenario, TlsMode
 
 
 @frozen
@@ -37,6 +37,7 @@ class InstanceView:
     path: str | None
     username: str
     database_name: str | None
+    level: Level
     has_password: bool
     password_ref: str | None
     description: str
@@ -61,6 +62,7 @@ def instance_view(instance: Instance) -> InstanceView:
         path=said.path,
         username=said.username,
         database_name=said.database_name,
+        level=said.level,
         has_password=sealed,
         password_ref=None if sealed else said.password_ref,
         description=said.description,

@@ -12,7 +12,7 @@ from capacity_core.errors import InvalidInputError
 from capacity_core.filters import FilterRules
 from capacity_core.instances import SEALED
 from capacity_core.messages import Text, text
-from capacity_core.model import Secret, Tls, TlsMode
+from capacity_core.model import Level, Secret, Tls, TlsMode
 
 Body = TypeVar("Body", bound=Struct)
 
@@ -46,6 +46,7 @@ class _Fields(Struct, forbid_unknown_fields=True, kw_only=True):
     password: str | UnsetType | None = UNSET
     password_ref: str | UnsetType | None = UNSET
     database_name: str | UnsetType | None = UNSET
+    level: Level | UnsetType = UNSET
     description: str | UnsetType = UNSET
     is_active: bool | UnsetType = UNSET
     timezone: str | UnsetType | None = UNSET
@@ -108,6 +109,7 @@ def type_error(field: str) -> InvalidInputError:
 _TYPE_TEXTS: Mapping[str, Text] = MappingProxyType(
     {
         "tls.mode": text("field.tls", known=", ".join(TlsMode)),
+        "level": text("field.level", known=", ".join(Level)),
         "start_date": text("field.date", field="start_date"),
         "end_date": text("field.date", field="end_date"),
     }

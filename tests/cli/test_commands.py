@@ -481,3 +481,13 @@ def test_a_url_that_names_no_store_is_told(cli: Cli, command: list[str], store: 
     said = cli(*command, "--store", store)
     assert (said.code, said.out) == (1, "")
     assert said.err == "error: A store is sqlite:///file or postgresql://user@host/database\n"
+
+
+def test_the_level_is_added_and_changed(cli: Cli) -> None:
+    url = "oracle://reader@db.example/shop.example.com"
+    added = cli("instance", "add", "--url", url, "--level", "tablespace", "--json").data["instance"]
+    assert (added["level"], added["database_name"]) == ("tablespace", "shop.example.com")
+    changed = cli("instance", "edit", "db.example:1521", "--level", "database", "--json")
+    assert changed.data["instance"]["level"] == "database"
+    refused = cli("instance", "add", "--url", "pg://me@db.example", "--level", "tablespace")
+    assert (refused.code, "level does not apply" in refused.err) == (1, True)

@@ -14,7 +14,7 @@ from capacity_core.instances import (
     fields_of,
     new_instance,
 )
-from capacity_core.model import FileAddress, NetworkAddress, Tls
+from capacity_core.model import EngineFacts, FileAddress, Level, NetworkAddress, Tls
 
 pytestmark = pytest.mark.unit
 
@@ -139,3 +139,18 @@ def test_any_text_is_taken_or_refused_by_name(name: str, host: str) -> None:
     if refused is None:
         assert (instance.name, instance.address) == (name, NetworkAddress(host, 5432))
     assert refused in {None, "name", "host"}
+
+
+@pytest.mark.parametrize("level", Level)
+def test_an_engine_that_knows_tablespaces_may_have_them(level: Level) -> None:
+    engines = {"oracle": EngineFacts("oracle", default_port=1521, levels=tuple(Level))}
+    fields = InstanceFields(name="shop", db_type="oracle", host="db.example", level=level)
+    instance = new_instance(fields, engines, NOON)
+    assert instance.level is level
+    assert fields_of(instance).level is level
+
+
+def test_an_engine_without_tablespaces_refuses_them() -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        new_instance(evolve(GOOD, level=Level.TABLESPACE), ENGINES, NOON)
+    assert caught.value.field == "level"

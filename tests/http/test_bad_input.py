@@ -47,6 +47,9 @@ FIELDS: list[tuple[str, dict[str, Any]]] = [
     ("username", {"username": "u\0"}),
     ("database_name", {"database_name": "x" * 256}),
     ("description", {"description": "x" * 2001}),
+    ("level", {"level": "schema"}),
+    ("level", {"level": None}),
+    ("level", {"level": "tablespace"}),  # PostgreSQL's are shared by databases
     ("is_active", {"is_active": "yes"}),
     ("is_active", {"is_active": 1}),
     ("timezone", {"timezone": "Mars/Olympus"}),

@@ -16,6 +16,7 @@ FULL: dict[str, Any] = {
     "username": "reader",
     "password": "s3cret",
     "database_name": "orders",
+    "level": "database",
     "description": "the shop",
     "is_active": False,
     "timezone": "Europe/Berlin",

@@ -15,7 +15,7 @@ from capacity_core.answer import as_json
 from capacity_core.application import CapacityApplication
 from capacity_core.instances import InstanceFields, fields_of
 from capacity_core.messages import Language, render, text
-from capacity_core.model import Instance, Secret
+from capacity_core.model import Instance, Level, Secret
 from capacity_core.views import instance_view
 
 Command = Callable[..., object]
@@ -29,6 +29,7 @@ PLAIN_FIELDS = (
     "path",
     "username",
     "database_name",
+    "level",
     "password_ref",
     "timezone",
     "description",
@@ -44,6 +45,11 @@ FIELD_OPTIONS = (
     click.option("--path", help="A SQLite file, or a folder of them."),
     click.option("--username", help="The login to measure with."),
     click.option("--database-name", metavar="NAME", help="The database to log in to."),
+    click.option(
+        "--level",
+        type=click.Choice([level.value for level in Level]),
+        help="What its databases are; tablespace is for Oracle.",
+    ),
     click.option(
         "--password-ref", metavar="REF", help="env:CAPACITY_SECRET_..., or file: and a name."
     ),
