@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -134,12 +135,44 @@ def hanging() -> Iterator[Resolve]:
 def test_a_hanging_resolver_ends_in_time_and_holds_a_bounded_number_of_threads(
     hanging: Resolve,
 ) -> None:
-    for _ in range(MAX_LOOKUPS + 5):
+    for number in range(MAX_LOOKUPS + 5):
         started = time.monotonic()
-        assert failure_of("db", hanging, soon(0.05)) is Reason.TIMEOUT
-        assert time.monotonic() - started < 0.55
-    names = [thread.name for thread in threading.enumerate()]
-    assert names.count("look-up") == MAX_LOOKUPS
+        assert failure_of(f"db{number}", hanging, soon(0.02)) is Reason.TIMEOUT
+        assert time.monotonic() - started < 0.52
+    assert looking_up() == MAX_LOOKUPS
+
+
+def looking_up() -> int:
+    return [thread.name for thread in threading.enumerate()].count("look-up")
+
+
+def test_a_name_that_hangs_holds_one_thread_however_often_it_is_asked(hanging: Resolve) -> None:
+    for _ in range(5):
+        assert failure_of("db", hanging, soon(0.02)) is Reason.TIMEOUT
+    assert looking_up() == 1
+    assert failure_of("other", hanging, soon(0.02)) is Reason.TIMEOUT
+    assert looking_up() == 2
+
+
+def test_who_asks_for_the_same_name_meanwhile_gets_the_same_answer() -> None:
+    asked: list[str] = []
+    both_wait = threading.Event()
+
+    def resolve(host: str, _port: int) -> list[object]:
+        asked.append(host)
+        both_wait.wait(5)
+        return list(answering("10.0.0.1")("", 0))
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = [pool.submit(addresses_of, "db", soon(5.0), (), resolve) for _ in range(2)]
+        while not all(answer.running() for answer in answers):
+            time.sleep(0.01)
+        time.sleep(0.05)
+        both_wait.set()
+        assert [answer.result() for answer in answers] == [[ip_address("10.0.0.1")]] * 2
+    assert asked == ["db"]
+    with pytest.raises(CollectFailed):  # an answer is not kept
+        addresses_of("db", soon(), (), answering())
 
 
 def test_look_ups_go_on_when_the_resolver_is_back(hanging: Resolve) -> None:

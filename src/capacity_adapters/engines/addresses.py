@@ -21,12 +21,15 @@ from capacity_core.model import CollectFailed, Reason
 IPAddress = IPv4Address | IPv6Address
 Networks = Sequence[IPv4Network | IPv6Network]
 Resolve = Callable[[str, int], Iterable[Any]]
+Answer = Future[list[IPAddress]]
 Connected = TypeVar("Connected")
 
 # A system's resolver cannot be interrupted: a look-up that outlives its deadline is left behind,
-# and so many of them at most may be under way.
-MAX_LOOKUPS: Final = 16
+# and so many of them at most may be under way, one for each name: one dead name stalls no other.
+MAX_LOOKUPS: Final = 64
 _LOOKUPS = threading.BoundedSemaphore(MAX_LOOKUPS)
+_UNDER_WAY: dict[tuple[str, Resolve], Answer] = {}
+_UNDER_WAY_LOCK = threading.Lock()
 
 _NEVER: Networks = tuple(
     map(
@@ -100,12 +103,7 @@ def _embedded(address: IPAddress) -> Iterator[IPv4Address]:
 
 
 def _look_up(host: str, by: float, resolve: Resolve) -> list[IPAddress]:
-    if not _LOOKUPS.acquire(timeout=max(0.0, by - time.monotonic())):
-        raise CollectFailed(Reason.TIMEOUT)
-    answer: Future[list[IPAddress]] = Future()
-    threading.Thread(
-        target=_answer, args=(answer, host, resolve), name="look-up", daemon=True
-    ).start()
+    answer = _ask(host, by, resolve)
     try:
         return answer.result(max(0.0, by - time.monotonic()))
     except TimeoutError as error:
@@ -114,15 +112,43 @@ def _look_up(host: str, by: float, resolve: Resolve) -> list[IPAddress]:
         raise CollectFailed(Reason.NAME_RESOLUTION) from error
 
 
-def _answer(answer: "Future[list[IPAddress]]", host: str, resolve: Resolve) -> None:
+def _ask(host: str, by: float, resolve: Resolve) -> Answer:
+    """Ask for a name, or wait with whoever asks for it already."""
+    with _UNDER_WAY_LOCK:
+        earlier = _UNDER_WAY.get((host, resolve))
+    if earlier is not None:
+        return earlier
+    if not _LOOKUPS.acquire(timeout=max(0.0, by - time.monotonic())):
+        raise CollectFailed(Reason.TIMEOUT)
+    answer: Answer = Future()
+    with _UNDER_WAY_LOCK:
+        first = _UNDER_WAY.setdefault((host, resolve), answer)
+    if first is not answer:
+        _LOOKUPS.release()
+        return first
+    threading.Thread(
+        target=_answer, args=(answer, host, resolve), name="look-up", daemon=True
+    ).start()
+    return answer
+
+
+def _answer(answer: Answer, host: str, resolve: Resolve) -> None:
     try:
         # sockaddr is the fifth field, the address its first; a zone index is no part of it
         rows = [str(row[4][0]).partition("%")[0] for row in resolve(host, 0)]
-        answer.set_result([ip_address(text) for text in dict.fromkeys(rows)])
+        found = [ip_address(text) for text in dict.fromkeys(rows)]
     except BaseException as error:  # noqa: BLE001 -- handed to the thread that waits
+        _over(host, resolve)
         answer.set_exception(error)
-    finally:
-        _LOOKUPS.release()
+    else:
+        _over(host, resolve)
+        answer.set_result(found)
+
+
+def _over(host: str, resolve: Resolve) -> None:
+    with _UNDER_WAY_LOCK:
+        del _UNDER_WAY[host, resolve]
+    _LOOKUPS.release()
 
 
 def first_reachable(
