@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -95,6 +95,31 @@ def test_hurrying_shortens_and_never_lengthens(pair: Pair) -> None:
         guard.hurry(0.1)
         guard.hurry(60.0)
         assert ours.recv(1) == b""
+
+
+def test_a_peer_that_sends_without_end_is_shut_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("capacity_adapters.engines.deadline.MOST_BYTES", 1_000_000)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = socket.create_connection(server.getsockname())
+        theirs, _ = server.accept()
+    with closing(ours), closing(theirs), Guard.starting_now(60.0, 60.0) as guard:
+        guard.watch(ours.fileno())
+        sender = threading.Thread(target=_send_until_shut, args=(theirs,))
+        sender.start()
+        received = 0
+        while words := ours.recv(65_536):
+            received += len(words)
+        sender.join()
+        assert received > 1_000_000
+        with pytest.raises(CollectFailed) as caught:
+            guard.remaining()
+    assert caught.value.failure.reason is Reason.PROTOCOL
+
+
+def _send_until_shut(peer: socket.socket) -> None:
+    with suppress(OSError):
+        while True:
+            peer.sendall(bytes(65_536))
 
 
 def test_many_guards_leave_neither_thread_nor_descriptor(pair: Pair) -> None:

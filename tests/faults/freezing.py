@@ -12,13 +12,10 @@ from typing import Final
 import pymysql
 from attrs import frozen
 from tests.faults.listeners import listening
-from tests.faults.matrix import Seen, holdings, left_behind
+from tests.faults.matrix import Seen, conversation, holdings, left_behind
 from tests.faults.relays import Relay
 from tests.servers import Server, Start, start_mariadb, start_postgres
 from tests.targets import coordinator_of, mariadb_admin, port_instance, postgres_admin
-
-from capacity_core.model import CollectFailed
-from capacity_core.ports import CapacityExaminer
 
 FILLED: Final = ("one", "two", "three")
 PHASES: Final = ("connect", "inventory", "sizes")
@@ -187,17 +184,3 @@ def sessions_left(server: Server) -> tuple[str, ...]:
         wait_until(lambda: not count(server))
         return ()
     return ("session",) * count(server)
-
-
-def conversation(coordinator: CapacityExaminer) -> str:
-    """Say why it failed, or that it did not."""
-    try:
-        if not coordinator.connect():
-            return coordinator.failure.reason if coordinator.failure else "unknown"
-        seen = coordinator.fetch_inventory().databases
-        coordinator.collect_capacity({each.name for each in seen})
-    except CollectFailed as error:
-        return error.failure.reason
-    finally:
-        coordinator.disconnect()
-    return "measured"

@@ -12,11 +12,13 @@ from typing import Final
 
 from attrs import frozen
 from tests.faults import listeners
+from tests.faults.floods import FLOODS, flood_of_zeros
 from tests.faults.listeners import listening
-from tests.targets import port_instance, refusal
+from tests.targets import coordinator_of, port_instance, refusal
 
 from capacity_adapters.engines import ENGINES, TargetPolicy
-from capacity_core.model import Reason
+from capacity_core.model import CollectFailed, Reason
+from capacity_core.ports import CapacityExaminer
 
 GRACE: Final = 0.5  # seconds that a conversation may take beyond its deadline
 AT_ONCE: Final = 20
@@ -41,6 +43,7 @@ LISTENERS: Mapping[str, Listener] = MappingProxyType(
         "http": lambda _: listening(listeners.http),
         "drip": lambda db_type: listening(listeners.dripping(GREETINGS[db_type])),
         "backlog": lambda _: listeners.full_backlog(),
+        "flood": lambda db_type: listening(FLOODS.get(db_type, flood_of_zeros)),
     }
 )
 _USUAL: Mapping[str, Reason] = MappingProxyType(
@@ -53,6 +56,7 @@ _USUAL: Mapping[str, Reason] = MappingProxyType(
         "http": Reason.PROTOCOL,
         "drip": Reason.TIMEOUT,
         "backlog": Reason.TIMEOUT,
+        "flood": Reason.PROTOCOL,
     }
 )
 _UNUSUAL: Mapping[tuple[str, str], Reason] = MappingProxyType(
@@ -99,7 +103,7 @@ def meet(db_type: str, fault: str, *, seconds: float, rounds: int = 1) -> Seen:
 
     def one(_round: int) -> tuple[str, float]:
         started = time.monotonic()
-        told = refusal(instance, deadline=20.0, policy=policy)
+        told = conversation(coordinator_of(instance, deadline=20.0, policy=policy))
         return told, time.monotonic() - started - seconds
 
     before = holdings()
@@ -112,6 +116,20 @@ def meet(db_type: str, fault: str, *, seconds: float, rounds: int = 1) -> Seen:
         max(over for _, over in answers),
         left_behind(before),
     )
+
+
+def conversation(coordinator: CapacityExaminer) -> str:
+    """Say why it failed, or that it did not."""
+    try:
+        if not coordinator.connect():
+            return coordinator.failure.reason if coordinator.failure else "unknown"
+        seen = coordinator.fetch_inventory().databases
+        coordinator.collect_capacity({each.name for each in seen})
+    except CollectFailed as error:
+        return error.failure.reason
+    finally:
+        coordinator.disconnect()
+    return "measured"
 
 
 @frozen

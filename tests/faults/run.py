@@ -22,6 +22,7 @@ from capacity_core.model import Reason
 SECONDS = 0.6  # the deadline of a single conversation
 SLOW_SECONDS, SLOW_ROUNDS = 0.3, 100
 FAST_SECONDS, FAST_ROUNDS = 5.0, 1000
+REPEATED = [fault for fault in LISTENERS if fault != "flood"]  # a thousand would be 64 GB
 NO_SERVER = "-"
 
 
@@ -117,7 +118,7 @@ def main() -> None:
     proof.show(
         f"{FAST_ROUNDS} rounds, {SLOW_ROUNDS} where each waits for its deadline, 20 at a time",
         engines,
-        ((fault, [many(name, fault) for name in engines]) for fault in LISTENERS),
+        ((fault, [many(name, fault) for name in engines]) for fault in REPEATED),
     )
     proof.console.print(f"{proof.wrong} wrong")
     sys.exit(1 if proof.wrong else 0)

@@ -119,8 +119,7 @@ class EngineCoordinator:
         try:
             yield
         except errors as error:
-            timed_out = Failure.of(Reason.TIMEOUT)
-            failure = timed_out if guard.fired else classify(error, engine)
+            failure = Failure.of(guard.reason) if guard.fired else classify(error, engine)
             level = logging.WARNING if failure.reason is Reason.OTHER else logging.INFO
             log.log(
                 level,

@@ -8,14 +8,20 @@ have given that number to somebody else.
 
 import os
 import socket
+import sys
 import threading
 import time
 from contextlib import suppress
-from typing import Self
+from typing import Final, Self
 
 from attrs import define, field
 
 from capacity_core.model import CollectFailed, Reason
+
+MOST_BYTES: Final = 64 * 1024**2  # that one peer may send: half a million databases are less
+LOOK_SECONDS: Final = 0.1  # between two looks at how much that is
+_TCP_INFO: Final = getattr(socket, "TCP_INFO", None)
+_RECEIVED: Final = slice(128, 136)  # tcpi_bytes_received of struct tcp_info, in linux/tcp.h
 
 
 @define(eq=False)
@@ -29,6 +35,7 @@ class Guard:
     connect_by: float
     end_by: float
     fired: bool = field(default=False, init=False)
+    reason: Reason = field(default=Reason.TIMEOUT, init=False)
     _limit: float = field(init=False)
     _closed: bool = field(default=False, init=False)
     _sockets: list[socket.socket] = field(factory=list, init=False)
@@ -63,7 +70,7 @@ class Guard:
         """Return the seconds left of the present phase, more than 0. Raises CollectFailed."""
         left = self._limit - time.monotonic()
         if self.fired or left <= 0:
-            raise CollectFailed(Reason.TIMEOUT)
+            raise CollectFailed(self.reason)
         return left
 
     def watch(self, descriptor: int) -> None:
@@ -105,12 +112,25 @@ class Guard:
         with self._changed:
             while not self._closed:
                 left = self._limit - time.monotonic()
-                if left <= 0:
-                    self.fired = True
-                    for each in self._sockets:
-                        _shut(each)
-                    return
-                self._changed.wait(left)
+                if any(_received(each) > MOST_BYTES for each in self._sockets):
+                    self.reason = Reason.PROTOCOL
+                elif left > 0:
+                    self._changed.wait(min(left, LOOK_SECONDS))
+                    continue
+                self.fired = True
+                for each in self._sockets:
+                    _shut(each)
+                return
+
+
+def _received(each: socket.socket) -> int:
+    """Return how many bytes the peer has sent, or 0 where the system does not tell."""
+    if _TCP_INFO is None:
+        return 0
+    with suppress(OSError):
+        told = each.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _RECEIVED.stop)
+        return int.from_bytes(told[_RECEIVED], sys.byteorder)
+    return 0
 
 
 def _shut(each: socket.socket) -> None:
