@@ -12,7 +12,7 @@ from typing import Final
 
 from attrs import frozen
 from tests.faults import listeners
-from tests.faults.floods import FLOODS, flood_of_zeros
+from tests.faults.floods import FLOODS
 from tests.faults.listeners import listening
 from tests.targets import coordinator_of, port_instance, refusal
 
@@ -43,7 +43,7 @@ LISTENERS: Mapping[str, Listener] = MappingProxyType(
         "http": lambda _: listening(listeners.http),
         "drip": lambda db_type: listening(listeners.dripping(GREETINGS[db_type])),
         "backlog": lambda _: listeners.full_backlog(),
-        "flood": lambda db_type: listening(FLOODS.get(db_type, flood_of_zeros)),
+        "flood": lambda db_type: listening(FLOODS[db_type]),
     }
 )
 _USUAL: Mapping[str, Reason] = MappingProxyType(
@@ -74,6 +74,10 @@ _UNUSUAL: Mapping[tuple[str, str], Reason] = MappingProxyType(
 
 def expected(db_type: str, fault: str) -> Reason:
     return _UNUSUAL.get((db_type, fault), _USUAL[fault])
+
+
+def faults_of(db_type: str) -> list[str]:
+    return [fault for fault in LISTENERS if fault != "flood" or db_type in FLOODS]
 
 
 def network_engines() -> list[str]:

@@ -6,7 +6,7 @@ import threading
 import pytest
 from tests.faults import listeners
 from tests.faults.listeners import listening
-from tests.faults.matrix import LISTENERS, expected, holdings, left_behind, meet, network_engines
+from tests.faults.matrix import expected, faults_of, holdings, left_behind, meet, network_engines
 from tests.targets import port_instance, refusal
 
 from capacity_core.model import Tls
@@ -15,8 +15,9 @@ CONNECT_DEADLINE = 0.6
 ENGINES = network_engines()
 
 
-@pytest.mark.parametrize("fault", LISTENERS)
-@pytest.mark.parametrize("db_type", ENGINES)
+@pytest.mark.parametrize(
+    ("db_type", "fault"), [(name, fault) for name in ENGINES for fault in faults_of(name)]
+)
 def test_a_misbehaving_peer_ends_in_time_with_its_reason(db_type: str, fault: str) -> None:
     seen = meet(db_type, fault, seconds=CONNECT_DEADLINE)
     assert seen.fits(expected(db_type, fault)), seen
