@@ -111,6 +111,8 @@ PHRASES: Mapping[str, Meaning] = MappingProxyType(
         "lost synchronization with server": NONSENSE,
         "unexpected message from server": NONSENSE,
         "Connection refused": Meaning(Reason.REFUSED),
+        "Connection reset by peer": LOST,
+        "Broken pipe": LOST,
         "No route to host": Meaning(Reason.UNREACHABLE),
         "Network is unreachable": Meaning(Reason.UNREACHABLE),
         "Connection timed out": TIMEOUT,
