@@ -92,6 +92,7 @@ RECORDED = [
     ("received invalid response to SSL negotiation: H", "protocol"),
     ("expected authentication request from server, but received H", "protocol"),
     ("Connection refused\n\tIs the server running on that host", "refused"),
+    ("received invalid authentication request", "protocol"),
     ("Connection reset by peer\n\tIs the server running on that host", "connection_lost"),
     ("could not send startup packet: Broken pipe", "connection_lost"),
     ("No route to host", "unreachable"),

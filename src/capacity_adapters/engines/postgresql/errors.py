@@ -108,6 +108,7 @@ PHRASES: Mapping[str, Meaning] = MappingProxyType(
         "SSL error": Meaning(Reason.TLS),
         "response to SSL negotiation": NONSENSE,
         "expected authentication request": NONSENSE,
+        "invalid authentication request": NONSENSE,
         "lost synchronization with server": NONSENSE,
         "unexpected message from server": NONSENSE,
         "Connection refused": Meaning(Reason.REFUSED),
