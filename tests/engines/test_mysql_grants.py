@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capacity_adapters.engines.mysql.examination import checks
 from capacity_adapters.engines.mysql.grants import SHOW_TABLES, parse_grants
+from capacity_core.diagnosis import CheckState
 
 pytestmark = pytest.mark.unit
 
@@ -108,3 +110,28 @@ def test_a_grant_on_one_schema_shows_that_one_alone(
 )
 def test_no_row_breaks_the_reader(rows: list[str]) -> None:
     parse_grants(rows).sees_tables_of("shop")
+
+
+REVOKED = "REVOKE SELECT, SHOW VIEW ON `pay`.* FROM `reader`@`%`"
+
+
+@pytest.mark.parametrize(
+    ("rows", "states", "cures"),
+    [
+        ([f"GRANT PROCESS, SHOW VIEW ON *.* {TO}"], ("ok", "ok", "ok"), 0),
+        ([f"GRANT PROCESS ON *.* {TO}"], ("missing", "missing", "ok"), 2),
+        ([f"GRANT SELECT ON `pay`.* {TO}"], ("missing", "ok", "ok"), 1),
+        # What was revoked on one schema is not got back by granting it on all of them.
+        ([f"GRANT PROCESS, SHOW VIEW ON *.* {TO}", REVOKED], ("unknown", "unknown", "ok"), 0),
+        ([f"GRANT ALL PRIVILEGES ON *.* {TO}", REVOKED], ("unknown", "unknown", "ok"), 0),
+        ([f"GRANT SELECT ON *.* {TO}", REVOKED], ("missing", "missing", "ok"), 2),
+    ],
+)
+def test_a_cure_is_told_only_where_it_cures(
+    rows: list[str], states: tuple[str, ...], cures: int
+) -> None:
+    found = checks(parse_grants(rows), ["pay"], CheckState.OK)
+    assert tuple(check.state for check in found) == states
+    told = [check.cure.params["sql"] for check in found if check.cure.params]
+    assert told == ["GRANT SHOW VIEW ON *.* TO `reader`@`%`"] * cures
+    assert found[1].costs == (() if states[1] == "ok" else ("pay",))

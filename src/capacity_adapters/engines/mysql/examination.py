@@ -14,6 +14,7 @@ CAPABILITIES: Final = Capabilities(system_databases=True, visibility_proof=True)
 FILES_RIGHT: Final = "PROCESS"
 SIGHT_RIGHT: Final = "SHOW VIEW"
 CURES: Final = (FILES_RIGHT, SIGHT_RIGHT)
+ALL: Final = ("ALL", "ALL PRIVILEGES")
 
 
 def grants(user: str) -> tuple[GrantScript, ...]:
@@ -49,6 +50,10 @@ def _missing_if(dark: tuple[str, ...]) -> CheckState:
 def _check(
     name: str, state: CheckState, rights: Grants, right: str, costs: tuple[str, ...] = ()
 ) -> Check:
-    cure = sql_cure(f"GRANT {right} ON *.* TO {rights.login}")
-    missing = state is CheckState.MISSING
-    return Check(name, state, text(f"doctor.{name}"), costs, cure if missing else text(""))
+    unlocks = text(f"doctor.{name}")
+    if state is not CheckState.MISSING:
+        return Check(name, state, unlocks, costs)
+    if rights.everywhere & {right, *ALL}:
+        # It was revoked on single schemas (MySQL's partial_revokes): to grant it again is no cure.
+        return Check(name, CheckState.UNKNOWN, unlocks, costs)
+    return Check(name, state, unlocks, costs, sql_cure(f"GRANT {right} ON *.* TO {rights.login}"))
