@@ -9,7 +9,6 @@ from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Iterator, Mapping
 from errno import EFBIG, EINVAL
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from math import isfinite
 from pathlib import Path
 from stat import S_ISREG
@@ -18,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from attrs import field, frozen
 
+from capacity_adapters.target_rules import Network, PortRule, networks, port_rules
 from capacity_core.errors import SettingsError
 from capacity_core.messages import Language, Text
 
@@ -28,8 +28,6 @@ KEY_BYTES = 32
 MAX_SECONDS = 86_400
 MAX_CONFIG_BYTES = 1 << 20
 STORE_SCHEMES = ("sqlite", "postgresql", "postgres", "postgresql+psycopg")
-
-Network = IPv4Network | IPv6Network
 
 
 @frozen(kw_only=True)
@@ -53,6 +51,7 @@ class Settings:
     secret_folder: Path | None = None
     sqlite_root: Path | None = None
     target_networks: tuple[Network, ...] = ()
+    target_ports: tuple[PortRule, ...] = ()
 
     def data_folder(self) -> Path:
         """Give the data directory. Raises SettingsError if there is none."""
@@ -126,10 +125,6 @@ def _folder(value: str) -> Path:
     if not folder.is_absolute():
         raise ValueError(value)
     return folder
-
-
-def _networks(value: str) -> tuple[Network, ...]:
-    return tuple(ip_network(part.strip()) for part in value.split(","))
 
 
 _A_DEADLINE = f"a number of seconds, more than 0 and at most {MAX_SECONDS}"
@@ -211,10 +206,17 @@ SETTINGS = (
     ),
     Setting(
         "target_networks",
-        _networks,
+        networks,
         "any address",
         "networks such as 10.0.0.0/8, fd00::/8, separated by commas",
         "Where targets may be; link-local, metadata, multicast and unspecified addresses never.",
+    ),
+    Setting(
+        "target_ports",
+        port_rules,
+        "any port",
+        "engines with ports such as postgresql:5432, postgresql:6432-6440, mysql:3306",
+        "The only ports that targets may have; an engine that it does not name may have none.",
     ),
 )
 

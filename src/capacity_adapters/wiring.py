@@ -10,13 +10,14 @@ from capacity_adapters.credentials import PasswordSource, make_private, secret_k
 from capacity_adapters.engines import ENGINES, TargetPolicy, coordinators
 from capacity_adapters.settings import Settings
 from capacity_adapters.store import open_store
+from capacity_adapters.target_rules import ports_by_engine
 from capacity_core.application import CapacityApplication
 from capacity_core.errors import StoreError
 from capacity_core.messages import Text
 
 
 def build_application(settings: Settings, *, upgrade: bool = False) -> CapacityApplication:
-    """Join the store, the engines and the passwords. Raises StoreError.
+    """Join the store, the engines and the passwords. Raises StoreError, SettingsError.
 
     With `upgrade` an older store is migrated, else it is refused.
     """
@@ -27,6 +28,7 @@ def build_application(settings: Settings, *, upgrade: bool = False) -> CapacityA
         connect_deadline=settings.connect_deadline,
         size_connections=settings.size_connections,
         networks=settings.target_networks,
+        ports=ports_by_engine(settings.target_ports, ENGINES),
     )
     return CapacityApplication(
         begin=store.begin,
@@ -36,6 +38,7 @@ def build_application(settings: Settings, *, upgrade: bool = False) -> CapacityA
         engines=ENGINES,
         timezone=settings.timezone,
         sync_deadline=settings.sync_deadline,
+        port_allowed=policy.allows_port,
         path_allowed=below(settings.sqlite_root),
         check_store=store.check,
         close=store.close,

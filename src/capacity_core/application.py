@@ -49,14 +49,19 @@ def _any_path(_path: str) -> bool:
     return True
 
 
+def _any_port(_db_type: str, _port: int) -> bool:
+    return True
+
+
 @frozen(kw_only=True)
 class CapacityApplication:
     """Everything a service, a command or a page may ask for; it commits, its parts never do.
 
     `sync_deadline` bounds one conversation with an instance, in seconds; with
     `aggregation_required` a sync whose aggregation fails is undone. `path_allowed` says
-    whether a caller from afar may register files at that path, `check_store` raises StoreError
-    while the store cannot be used, and `close` lets go of it.
+    whether a caller from afar may register files at that path, `port_allowed` whether an engine
+    may have that port, `check_store` raises StoreError while the store cannot be used, and `close`
+    lets go of it.
     """
 
     begin: Begin
@@ -69,6 +74,7 @@ class CapacityApplication:
     decisions: Mapping[Scenario, Decision] = DECISIONS
     aggregation_required: bool = False
     path_allowed: Callable[[str], bool] = _any_path
+    port_allowed: Callable[[str, int], bool] = _any_port
     check_store: Callable[[], None] = _nothing
     close: Callable[[], None] = _nothing
 
@@ -195,7 +201,7 @@ class CapacityApplication:
         """
         _refuse_sealed(fields.password_ref)
         draft = new_instance(_with_password(fields, password), self.engines, self.now())
-        self._check_path(draft, from_afar=from_afar)
+        self._check_place(draft, from_afar=from_afar)
         with self.begin() as work:
             instance = work.instances.add(draft)
             if password is not None:
@@ -226,6 +232,7 @@ class CapacityApplication:
                 first = there[0]
                 said = text("error.other_user", name=first.name, user=first.username or "-")
                 raise ConflictError(said)
+            self._check_place(draft, from_afar=False)
             instance = work.instances.add(draft)
             work.commit()
         return instance
@@ -266,7 +273,8 @@ class CapacityApplication:
             fields = evolve(fields_of(old), **changes)  # type: ignore[arg-type]  # names checked by evolve
             new = changed_instance(old, _with_password(fields, password), self.engines, self.now())
             moved = (old.db_type, old.address) != (new.db_type, new.address)
-            self._check_path(new, from_afar=from_afar and moved)
+            if moved:
+                self._check_place(new, from_afar=from_afar)
             if moved and password is None and "password_ref" not in changes:
                 new = _without_password(new)
             if password is not None:
@@ -288,10 +296,15 @@ class CapacityApplication:
             work.commit()
         return gone
 
-    def _check_path(self, instance: Instance, *, from_afar: bool) -> None:
-        address = instance.address
-        if from_afar and isinstance(address, FileAddress) and not self.path_allowed(address.path):
-            raise InvalidInputError("path", text("field.path", path=repr(address.path)))
+    def _check_place(self, instance: Instance, *, from_afar: bool) -> None:
+        """Raises InvalidInputError."""
+        address, db_type = instance.address, instance.db_type
+        if isinstance(address, FileAddress):
+            if from_afar and not self.path_allowed(address.path):
+                raise InvalidInputError("path", text("field.path", path=repr(address.path)))
+        elif not self.port_allowed(db_type, address.port):
+            said = text("field.port_refused", db_type=db_type, port=address.port)
+            raise InvalidInputError("port", said)
 
     # Reads.
 

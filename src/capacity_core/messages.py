@@ -118,6 +118,10 @@ CATALOGUE: Mapping[str, Translation] = MappingProxyType(
         ),
         "field.digits": Translation("名称不能全为数字", "A name may not be all digits"),
         "field.port": Translation("端口须在 1 到 65535 之间", "A port is a number from 1 to 65535"),
+        "field.port_refused": Translation(
+            "{db_type} 不允许使用端口 {port}: 见 CAPACITY_TARGET_PORTS",
+            "{db_type} may not have port {port}: see CAPACITY_TARGET_PORTS",
+        ),
         "field.host": Translation(
             "{host} 不是主机名或 IP 地址", "{host} is neither a host name nor an IP address"
         ),
@@ -182,6 +186,10 @@ CATALOGUE: Mapping[str, Translation] = MappingProxyType(
         "hint.address_refused": Translation(
             "该地址不在允许的网络内: 见 CAPACITY_TARGET_NETWORKS",
             "The address is outside the allowed networks: see CAPACITY_TARGET_NETWORKS",
+        ),
+        "hint.address_refused.port": Translation(
+            "该类型的数据库不允许使用此端口: 见 CAPACITY_TARGET_PORTS",
+            "This port is not allowed for this engine: see CAPACITY_TARGET_PORTS",
         ),
         "hint.path_missing": Translation(
             "路径不存在或不可读: 检查路径和权限",

@@ -83,6 +83,7 @@ def application(store: MemoryStore, target: Target) -> CapacityApplication:
         now=lambda: NOON,
         engines=ENGINES,
         path_allowed=lambda path: path.startswith("/srv/"),
+        port_allowed=lambda db_type, port: (db_type, port) != ("postgresql", 22),
     )
 
 
@@ -410,6 +411,24 @@ def test_files_from_afar_lie_below_the_root(application: CapacityApplication) ->
     here = application.add_instance(outside)
     with pytest.raises(InvalidInputError):
         application.edit_instance(here.id, {"path": "/root"}, from_afar=True)
+
+
+def test_a_target_has_no_port_that_its_engine_may_not_have(
+    application: CapacityApplication,
+) -> None:
+    there = evolve(SHOP, port=22)
+    shop = application.add_instance(SHOP)
+    attempts: list[Callable[[], object]] = [
+        lambda: application.add_instance(there),
+        lambda: application.get_or_add_instance(there),
+        lambda: application.edit_instance(shop.id, {"port": 22}),
+    ]
+    for attempt in attempts:
+        with pytest.raises(InvalidInputError) as caught:
+            attempt()
+        assert caught.value.field == "port"
+    narrowed = evolve(application, port_allowed=lambda _db_type, _port: False)
+    assert narrowed.edit_instance(shop.id, {"description": "was here"}).address == shop.address
 
 
 def test_instances_are_listed_by_name(application: CapacityApplication) -> None:

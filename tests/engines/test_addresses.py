@@ -7,9 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address, ip_network
 
 import pytest
-from tests.targets import port_instance, refusal
+from attrs import evolve, field, frozen
+from tests.faults.listeners import closer, listening
+from tests.servers import HOST
+from tests.targets import connected, coordinator_of, port_instance, refusal, server_instance
 
-from capacity_adapters.engines import TargetPolicy
+from capacity_adapters.engines import ENGINES, TargetPolicy
 from capacity_adapters.engines.addresses import (
     MAX_LOOKUPS,
     IPAddress,
@@ -18,9 +21,10 @@ from capacity_adapters.engines.addresses import (
     first_reachable,
     is_allowed,
 )
-from capacity_core.model import CollectFailed, Reason
+from capacity_core.model import CollectFailed, NetworkAddress, Reason
 
 pytestmark = pytest.mark.unit
+NETWORK_ENGINES = [name for name, facts in ENGINES.items() if facts.default_port]
 
 
 def soon(seconds: float = 5.0) -> float:
@@ -62,6 +66,11 @@ def failure_of(host: str, resolve: Resolve, by: float) -> Reason:
         "::169.254.169.254",
         "::ffff:0:169.254.169.254",
         "::2",
+        "64:ff9b:1::169.254.169.254",
+        "2001:0:4136:e378:8000:63bf:5601:5601",  # Teredo, its client at 169.254.169.254
+        "2001:0:a9fe:a9fe::1",  # Teredo, its server there
+        "fe00::5efe:169.254.169.254",
+        "2001:db8::200:5efe:a9fe:a9fe",
     ],
 )
 def test_some_addresses_are_never_allowed(address: str) -> None:
@@ -72,7 +81,10 @@ def test_some_addresses_are_never_allowed(address: str) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["127.0.0.1", "::1", "10.1.2.3", "8.8.8.8", "fd00::1", "64:ff9b::8.8.8.8", "2002:808:808::1"],
+    [
+        *("127.0.0.1", "::1", "10.1.2.3", "8.8.8.8", "fd00::1", "64:ff9b::8.8.8.8"),
+        *("2002:808:808::1", "2001:0:4136:e378:8000:63bf:3fff:fdd2", "2001:db8::5efe:8.8.8.8"),
+    ],
 )
 def test_any_other_address_is_allowed_without_a_list(address: str) -> None:
     assert is_allowed(ip_address(address), ())
@@ -95,6 +107,55 @@ def test_no_engine_connects_to_a_forbidden_address(db_type: str, host: str) -> N
 def test_no_engine_connects_outside_the_allowed_networks(db_type: str) -> None:
     policy = TargetPolicy(networks=(ip_network("10.0.0.0/8"),))
     assert refusal(port_instance(db_type, 1), policy=policy) == Reason.ADDRESS_REFUSED
+
+
+@pytest.mark.parametrize("db_type", NETWORK_ENGINES)
+def test_no_engine_connects_to_a_port_that_it_may_not_have(db_type: str) -> None:
+    with listening(closer) as port:
+        policy = TargetPolicy(ports={db_type: (range(1, 2),), "other": (range(1, 65_536),)})
+        coordinator = coordinator_of(port_instance(db_type, port), policy=policy)
+        assert not coordinator.connect()
+        assert coordinator.failure is not None
+        assert coordinator.failure.hint.key == "hint.address_refused.port"
+        allowed = TargetPolicy(ports={db_type: (range(1, 2), range(port, port + 1))})
+        assert refusal(port_instance(db_type, port), policy=allowed) != Reason.ADDRESS_REFUSED
+
+
+def test_an_engine_that_the_ports_do_not_name_has_none() -> None:
+    policy = TargetPolicy(ports={"mysql": (range(3306, 3307),)})
+    asked = [("mysql", 3306), ("mysql", 3307), ("postgresql", 5432)]
+    assert [policy.allows_port(*each) for each in asked] == [True, False, False]
+    assert TargetPolicy().allows_port("postgresql", 1)
+
+
+@frozen
+class Rebinding:
+    """A name server of somebody who wants us elsewhere: its first answer is the only honest one."""
+
+    first: tuple[str, ...]
+    asked: list[str] = field(factory=list)
+
+    def __call__(self, host: str, _port: int) -> list[object]:
+        self.asked.append(host)
+        answer = self.first if len(self.asked) == 1 else ("169.254.169.254",)
+        return [(2, 1, 6, "", (address, 0)) for address in answer]
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("engine", ["postgres", "mariadb"])
+def test_a_name_is_looked_up_once_and_what_was_checked_is_what_is_connected_to(
+    request: pytest.FixtureRequest, engine: str
+) -> None:
+    instance = server_instance(request.getfixturevalue(engine))
+    assert isinstance(instance.address, NetworkAddress)
+    resolve = Rebinding(("169.254.169.254", HOST))
+    named = evolve(instance, address=evolve(instance.address, host="rebinding.test"))
+    policy = TargetPolicy(resolve=resolve)
+    with connected(coordinator_of(named, policy=policy)) as coordinator:
+        seen = {database.name for database in coordinator.fetch_inventory().databases}
+        assert coordinator.collect_capacity(seen).sizes
+    assert resolve.asked == ["rebinding.test"]
+    assert refusal(named, policy=policy) == Reason.ADDRESS_REFUSED
 
 
 def test_forbidden_addresses_of_a_name_are_left_out() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from capacity_adapters.credentials import secret_key_of
 from capacity_adapters.settings import MAX_CONFIG_BYTES, SETTINGS, Settings, read_settings
+from capacity_adapters.target_rules import PortRule
 from capacity_adapters.wiring import store_url_of
 from capacity_core.errors import SettingsError
 from capacity_core.messages import Language, render
@@ -27,6 +28,9 @@ WRONG = {
     "CAPACITY_SECRET_FOLDER": ["secrets", "./x"],
     "CAPACITY_SQLITE_ROOT": ["data", "~"],
     "CAPACITY_TARGET_NETWORKS": ["10.0.0.0/33", "10.0.0.1/8", "10.0.0.0/8;::/0", "10.0.0.0/8,"],
+    "CAPACITY_TARGET_PORTS": [
+        *("5432", "pg", "pg:", ":5432", "pg:0", "pg:65536", "pg:2-1", "pg:1-2-3", "pg:1,", "pg:-1"),
+    ],
 }
 
 
@@ -94,6 +98,7 @@ def test_every_value_is_read_as_its_type() -> None:
             "CAPACITY_SECRET_FOLDER": "/run/secrets",
             "CAPACITY_SQLITE_ROOT": "/srv",
             "CAPACITY_TARGET_NETWORKS": "10.0.0.0/8, fd00::/8",
+            "CAPACITY_TARGET_PORTS": "pg:5432, postgresql:6432-6440,sql server:1433",
         }
     )
     assert settings == Settings(
@@ -109,6 +114,11 @@ def test_every_value_is_read_as_its_type() -> None:
         secret_folder=Path("/run/secrets"),
         sqlite_root=Path("/srv"),
         target_networks=(ip_network("10.0.0.0/8"), ip_network("fd00::/8")),
+        target_ports=(
+            PortRule("pg", range(5432, 5433)),
+            PortRule("postgresql", range(6432, 6441)),
+            PortRule("sql server", range(1433, 1434)),
+        ),
     )
     assert "secret@" not in repr(settings)
     assert repr(bytes(range(32))) not in repr(settings)

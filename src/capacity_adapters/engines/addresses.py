@@ -52,9 +52,11 @@ _EMBEDDING: Mapping[IPv6Network, int] = MappingProxyType(
         IPv6Network("::ffff:0:0:0/96"): 0,  # translated
         IPv6Network("::/96"): 0,  # compatible
         IPv6Network("64:ff9b::/96"): 0,  # NAT64
+        IPv6Network("64:ff9b:1::/48"): 0,  # NAT64 of one's own
         IPv6Network("2002::/16"): 80,  # 6to4
     }
 )
+_ISATAP: Final = 0x0000_5EFE  # before the last 32 bits, of which it leaves one to choose
 _LOOPBACK: Final = IPv6Address("::1")
 _TRY_NEXT = frozenset({Reason.REFUSED, Reason.UNREACHABLE, Reason.TIMEOUT})
 
@@ -99,7 +101,15 @@ def _embedded(address: IPAddress) -> Iterator[IPv4Address]:
         return
     for network, behind in _EMBEDDING.items():
         if address in network:
-            yield IPv4Address(int(address) >> behind & 0xFFFF_FFFF)
+            yield _low(address, behind)
+    if address.teredo:  # the server, and the client behind it
+        yield from address.teredo
+    if int(address) >> 32 & 0xFDFF_FFFF == _ISATAP:
+        yield _low(address)
+
+
+def _low(address: IPv6Address, behind: int = 0) -> IPv4Address:
+    return IPv4Address(int(address) >> behind & 0xFFFF_FFFF)
 
 
 def _look_up(host: str, by: float, resolve: Resolve) -> list[IPAddress]:

@@ -6,7 +6,7 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
@@ -14,6 +14,12 @@ from typing import Protocol
 
 from attrs import field, frozen
 
+from capacity_adapters.engines.addresses import (
+    IPAddress,
+    Resolve,
+    addresses_of,
+    resolve_with_system,
+)
 from capacity_adapters.engines.deadline import Guard
 from capacity_core.diagnosis import Capabilities, Check, GrantScript
 from capacity_core.model import (
@@ -33,12 +39,18 @@ class TargetPolicy:
     """How targets may be asked. `connect_deadline` is in seconds.
 
     `size_connections` bounds the connections that measure one instance; `networks` are those that
-    may be connected to, none meaning any.
+    may be connected to, none meaning any. `ports` are those of each engine by its db_type; if it
+    has any, no other will do. `resolve` looks a name up, as socket.getaddrinfo does.
     """
 
     connect_deadline: float = 10.0
     size_connections: int = 1
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    ports: Mapping[str, Sequence[range]] = field(factory=dict)
+    resolve: Resolve = resolve_with_system
+
+    def allows_port(self, db_type: str, port: int) -> bool:
+        return not self.ports or any(port in allowed for allowed in self.ports.get(db_type, ()))
 
 
 @frozen
@@ -56,6 +68,16 @@ class Target:
         if not isinstance(address, NetworkAddress):
             raise CollectFailed(Reason.UNREACHABLE)
         return address
+
+    def addresses(self, address: NetworkAddress, by: float) -> list[IPAddress]:
+        """Look up where that is, once, and leave out what may not be connected to.
+
+        `by` is an absolute time of time.monotonic. Raises CollectFailed.
+        """
+        if not self.policy.allows_port(self.instance.db_type, address.port):
+            failure = Failure.of(Reason.ADDRESS_REFUSED, "port")
+            raise CollectFailed(failure.reason, failure.hint)
+        return addresses_of(address.host, by, self.policy.networks, self.policy.resolve)
 
     def refuse_nul(self) -> None:
         """Refuse a NUL in any value: where C reads on, it would drop all that follows, TLS too.

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pymysql
 from attrs import define, field, frozen
 
-from capacity_adapters.engines.addresses import addresses_of, first_reachable, open_socket
+from capacity_adapters.engines.addresses import first_reachable, open_socket
 from capacity_adapters.engines.deadline import Guard
 from capacity_adapters.engines.engine import Engine, Target, classify, milliseconds_since
 from capacity_adapters.engines.mysql.connect import Connection, Flavour, flavour_of, prepare
@@ -223,7 +223,7 @@ def _key(name: str, encoded: bytes) -> bytes:
 def open_mysql(target: Target, guard: Guard) -> _Mysql:
     address = target.network
     connection = prepare(target)
-    addresses = addresses_of(address.host, guard.limit, target.policy.networks)
+    addresses = target.addresses(address, guard.limit)
     sock = first_reachable(
         addresses, guard.limit, lambda ip, by: open_socket(ip, address.port, by), _reason_of
     )

@@ -10,13 +10,14 @@ from typing import Any, Final
 import oracledb
 from attrs import define
 
-from capacity_adapters.engines.addresses import addresses_of, first_reachable, open_socket
+from capacity_adapters.engines.addresses import first_reachable, open_socket
 from capacity_adapters.engines.authorities import Stamp, stamp_of
 from capacity_adapters.engines.deadline import Guard
 from capacity_adapters.engines.engine import Target
+from capacity_adapters.engines.identities import identity_of
 from capacity_adapters.engines.oracle.errors import NO_RIGHT, numbers_of
 from capacity_adapters.engines.oracle.loop import ClientTls, LoopThread, PrivateLoop
-from capacity_core.model import CollectFailed, Reason, Tls, TlsMode
+from capacity_core.model import CollectFailed, NetworkAddress, Reason, Tls, TlsMode
 
 # The driver asks the server to stop a statement at the deadline; we wait so much for the answer.
 BREAK_SECONDS: Final = 0.25
@@ -108,7 +109,7 @@ def _connected(params: oracledb.ConnectParams, loop: PrivateLoop, guard: Guard) 
 
 def _reach(target: Target, guard: Guard, host: str, port: int) -> socket.socket:
     """Open a connection to the first address of a host that may be connected to and answers."""
-    addresses = addresses_of(host, guard.limit, target.policy.networks)
+    addresses = target.addresses(NetworkAddress(host, port), guard.limit)
     return first_reachable(
         addresses, guard.limit, lambda ip, by: open_socket(ip, port, by), _reason_of
     )
@@ -138,7 +139,7 @@ def _client_tls(tls: Tls, name: str) -> ClientTls | None:
     if tls.mode in PLAIN:
         return None
     try:
-        stamps = tuple(stamp_of(path) for path in (tls.ca, tls.cert, tls.key) if path)
+        stamps = (*((stamp_of(tls.ca),) if tls.ca else ()), *identity_of(tls))
         return ClientTls(_made_context(tls, stamps), name)
     except OSError as error:  # a file that cannot be read, or holds no certificate
         raise CollectFailed(Reason.TLS) from error

@@ -13,7 +13,7 @@ from typing import Final
 import psycopg
 from attrs import define, field, frozen
 
-from capacity_adapters.engines.addresses import addresses_of, first_reachable
+from capacity_adapters.engines.addresses import first_reachable
 from capacity_adapters.engines.deadline import Guard
 from capacity_adapters.engines.engine import Engine, Target, classify, milliseconds_since
 from capacity_adapters.engines.postgresql.connect import Link, log_in
@@ -213,7 +213,7 @@ def answer_of(row: Sequence[object]) -> tuple[int, Answer]:
 
 def open_postgres(target: Target, guard: Guard) -> _Postgres:
     target.refuse_nul()
-    addresses = addresses_of(target.network.host, guard.limit, target.policy.networks)
+    addresses = target.addresses(target.network, guard.limit)
     connect = partial(log_in, target, guard)
     link, found = first_reachable(
         addresses, guard.limit, lambda ip, by: (connect(ip, by), ip), _reason_of

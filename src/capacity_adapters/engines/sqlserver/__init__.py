@@ -16,7 +16,7 @@ import pytds.tds_base as tds
 from attrs import define, evolve, field
 from OpenSSL import SSL
 
-from capacity_adapters.engines.addresses import addresses_of, first_reachable, open_socket
+from capacity_adapters.engines.addresses import first_reachable, open_socket
 from capacity_adapters.engines.deadline import Guard
 from capacity_adapters.engines.engine import Engine, Target, classify, milliseconds_since
 from capacity_adapters.engines.sqlserver import rights as may
@@ -226,9 +226,8 @@ class _SqlServer:
 
 def open_sqlserver(target: Target, guard: Guard) -> _SqlServer:
     refuse_unsendable(target)
-    host, port = target.network.host, target.network.port
-    addresses = addresses_of(host, guard.limit, target.policy.networks)
-
+    port = target.network.port
+    addresses = target.addresses(target.network, guard.limit)
     sock = first_reachable(
         addresses, guard.limit, lambda ip, by: open_socket(ip, port, by), _reason_of
     )

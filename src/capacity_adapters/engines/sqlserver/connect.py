@@ -30,6 +30,7 @@ from service_identity.cryptography import (
 )
 
 from capacity_adapters.engines.engine import CERTIFICATE_CAUSES, Target
+from capacity_adapters.engines.identities import identity_of
 from capacity_adapters.engines.sqlserver.errors import meaning_of
 from capacity_adapters.engines.sqlserver.rights import quoted
 from capacity_core.messages import text
@@ -178,7 +179,7 @@ def _context(tls: Tls, host: str) -> SSL.Context:
         context.set_cipher_list(OLD_CIPHERS)
     else:
         context.set_min_proto_version(SSL.TLS1_2_VERSION)
-    if tls.cert is not None:
+    if tls.cert and tls.key and identity_of(tls):
         _show(context, tls.cert, tls.key)
     if tls.mode not in VERIFIED:
         context.set_verify(SSL.VERIFY_NONE)
@@ -195,10 +196,10 @@ def _context(tls: Tls, host: str) -> SSL.Context:
     return context
 
 
-def _show(context: SSL.Context, cert: str, key: str | None) -> None:
+def _show(context: SSL.Context, cert: str, key: str) -> None:
     try:
         context.use_certificate_chain_file(cert)
-        context.use_privatekey_file(key or cert)
+        context.use_privatekey_file(key)
     except SSL.Error as error:
         raise CollectFailed(Reason.TLS) from error
 
