@@ -11,10 +11,12 @@ from tests.certificates import Identity, make_certificates
 from tests.faults.listeners import closer, listening
 from tests.targets import coordinator_of, port_instance
 
+from capacity_adapters.engines import ENGINES
 from capacity_adapters.engines.identities import identity_of
 from capacity_core.model import CollectFailed, Reason, Tls, TlsMode
 
 pytestmark = pytest.mark.unit
+NETWORK_ENGINES = [name for name, facts in ENGINES.items() if facts.default_port]
 
 
 @pytest.fixture
@@ -72,13 +74,13 @@ SPOILT: dict[str, tuple[Callable[[Identity], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("db_type", ["postgresql", "mysql"])
+@pytest.mark.parametrize("db_type", NETWORK_ENGINES)
 @pytest.mark.parametrize("spoilt", SPOILT)
 def test_what_cannot_be_used_is_told(identity: Identity, spoilt: str, db_type: str) -> None:
     spoil, hint = SPOILT[spoilt]
     spoil(identity)
     with listening(closer) as port:
-        for mode in (TlsMode.VERIFY_FULL, TlsMode.PREFER):
+        for mode in (TlsMode.VERIFY_FULL, TlsMode.REQUIRE):
             coordinator = coordinator_of(port_instance(db_type, port, tls=tls_of(identity, mode)))
             assert not coordinator.connect()
             assert coordinator.failure is not None

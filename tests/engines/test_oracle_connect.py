@@ -327,9 +327,9 @@ def test_a_plain_mode_is_plain_tcp(mode: str) -> None:
     assert "(PROTOCOL=tcp)" in heard.text()
 
 
-def test_a_client_certificate_that_is_none_is_a_tls_failure(
+def test_a_client_certificate_that_is_none_is_told_as_such(
     tcps: int, certificates: Certificates, tmp_path: Path
 ) -> None:
     missing = str(tmp_path / "missing")
     tls = Tls("require", None, str(certificates.certificate), missing)
-    assert refusal(at(tcps, tls=tls)) == "tls"
+    assert refusal(at(tcps, tls=tls)) == "credential_unavailable"
