@@ -1,14 +1,16 @@
 """What the engines' contract suite is run on: two databases of each engine that we have."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 
 from attrs import frozen
 from psycopg import sql
+from tests.catalogues import ROWS, Catalogue, database, denied, tls_of
+from tests.certificates import Certificates
 from tests.servers import Server, free_port
 from tests.targets import (
     coordinator_of,
@@ -18,11 +20,13 @@ from tests.targets import (
     postgres_admin,
     server_instance,
 )
+from tests.tds import ON, Part, Rows, TdsServer, serving
 
 from capacity_adapters.engines import EnginePlugin
 from capacity_adapters.engines.deadline import Guard
 from capacity_adapters.engines.engine import Engine, Target
 from capacity_adapters.engines.memory import MemoryCoordinator
+from capacity_adapters.engines.sqlserver.queries import RIGHTS
 from capacity_adapters.testing import ContractTarget, conversation
 from capacity_core.diagnosis import Check, CheckState
 from capacity_core.messages import Text
@@ -167,6 +171,41 @@ def mariadb_target(server: Server) -> Iterator[ContractTarget]:
     for name in (stays, gone):
         run(f"DROP DATABASE IF EXISTS `{name}`")
     run(f"DROP USER {LESSER}")
+
+
+def sqlserver_target(made: Certificates) -> Iterator[ContractTarget]:
+    """A stand-in, for there is no SQL Server here."""
+    stays, gone = NAMES
+    there = {5: stays, 6: gone}
+
+    def answer(lesser: str, query: str) -> Sequence[Part]:
+        shut = lesser == LESSER
+        return Catalogue(
+            databases=[database(n, name, enter=not shut) for n, name in there.items()],
+            files=[
+                (n, name, None, None, None, None) if shut else (n, name, ROWS, 2, 9, 0)
+                for n, name in there.items()
+            ],
+            inside=[] if shut else [Rows([(n, ROWS, 2, 9, 0, 1)]) for n in there],
+            rights=denied(*RIGHTS) if shut else denied(),
+        ).answer(query)
+
+    with ExitStack() as servers:
+
+        def login(user: str) -> Callable[[], CapacityExaminer]:
+            server = TdsServer(partial(answer, user), encryption=ON, tls=tls_of(made))
+            port = servers.enter_context(serving(server))
+            return lambda: coordinator_of(port_instance("sqlserver", port, username=user))
+
+        yield ContractTarget(
+            coordinator=login("sa"),
+            broken=lambda: coordinator_of(port_instance("sqlserver", free_port())),
+            lesser=login(LESSER),
+            at_port=_at_port("sqlserver"),
+            stays=stays,
+            gone=gone,
+            drop=partial(there.__delitem__, 6),
+        )
 
 
 def _at_port(db_type: str) -> Callable[[int, float], CapacityExaminer]:

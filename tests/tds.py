@@ -68,6 +68,7 @@ class TdsServer:
     tls: ssl.SSLContext | None = None
     version: tuple[int, int, int] = (15, 0, 4430)
     routed_to: str = ""
+    mangled: Callable[[bytes], bytes] = bytes  # what becomes of an answer on its way
     queries: list[str] = field(factory=list, init=False)
     logins: list[Login] = field(factory=list, init=False)
 
@@ -83,7 +84,7 @@ class TdsServer:
             self.logins.append(_login(peer.read()[1], encrypted=encrypts))
             if self.encryption == OFF and wish == OFF:
                 peer.secure = None
-            peer.write(self._login_answer(self.logins[-1].database))
+            peer.write(self.mangled(self._login_answer(self.logins[-1].database)))
             while not (done.is_set() or self.refusal):
                 self._serve(peer)
 
@@ -117,7 +118,7 @@ class TdsServer:
             raise
         closed = [each + _done(DONE_MORE | _error_bit(each)) for each in told[:-1]]
         last = told[-1] if told else b""
-        peer.write(b"".join(closed) + last + _done(_error_bit(last)))
+        peer.write(self.mangled(b"".join(closed) + last + _done(_error_bit(last))))
 
 
 @frozen(eq=False)
@@ -175,9 +176,13 @@ class _Peer:
     def _receive(self, most: int) -> bytes:
         while self.secure is not None:
             try:
-                return self.secure.tls.read(most)
+                words = self.secure.tls.read(most)
             except ssl.SSLWantReadError:
                 self.secure.incoming.write(_some(self.sock, 65536))
+            else:
+                if words:
+                    return words
+                raise EOFError  # the peer ended TLS in good order
         return _some(self.sock, most)
 
     def _send(self, words: bytes) -> None:

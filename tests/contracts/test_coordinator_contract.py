@@ -1,15 +1,18 @@
 """The engines that ship, and the one in memory, do what every engine must do."""
 
+import getpass
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.certificates import make_certificates
 from tests.contract_targets import (
     mariadb_target,
     memory_target,
     plugin_target,
     postgres_target,
     sqlite_target,
+    sqlserver_target,
 )
 from tests.servers import Server
 
@@ -35,6 +38,13 @@ class TestSqlite(EngineContract):
     @pytest.fixture
     def target(self, tmp_path: Path) -> ContractTarget:
         return sqlite_target(tmp_path)
+
+
+@pytest.mark.unit
+class TestSqlServer(EngineContract):
+    @pytest.fixture
+    def target(self, tmp_path: Path) -> Iterator[ContractTarget]:
+        yield from sqlserver_target(make_certificates(tmp_path, getpass.getuser()))
 
 
 @pytest.mark.live

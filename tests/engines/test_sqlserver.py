@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
-from attrs import evolve, frozen
+from attrs import evolve
+from tests.catalogues import ENTER, LOG, ROWS, STREAM, Catalogue, database, denied, tls_of
 from tests.certificates import Certificates, make_certificates
 from tests.faults.matrix import holdings, left_behind
 from tests.targets import ask, connected, coordinator_of, cures, outcomes, port_instance, refusal
@@ -46,11 +47,7 @@ from capacity_core.model import (
 
 pytestmark = pytest.mark.unit
 
-LOGIN = "mon]itor"
 TEBI = 2**27  # pages
-ROWS, LOG, STREAM = 0, 1, 2
-ENTER = "CONNECT ANY DATABASE"
-NO_ROWS = Rows(())
 
 
 @pytest.fixture(scope="module")
@@ -60,52 +57,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture(scope="module")
 def tls(made: Certificates) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(made.certificate, made.key)
-    return context
-
-
-@frozen
-class Catalogue:
-    """What the views of a server say; a part that is Failed fails its statement."""
-
-    databases: Sequence[Sequence[object]] = ((1, "master", 0, None, 1, 0),)
-    files: Sequence[Sequence[object]] | Failed = ()
-    inside: Sequence[Part] = ()
-    sparse: Part = NO_ROWS
-    published: Part = NO_ROWS
-    here: str = "master"
-    edition: int = 3
-    rights: Mapping[str, int | None] = dict.fromkeys(RIGHTS, 1)
-    breaks_off: bool = False
-
-    def answer(self, query: str) -> Sequence[Part]:
-        if query.startswith("SET NOCOUNT ON; SET DEADLOCK"):
-            return ()
-        if "@there" in query:
-            if self.breaks_off:
-                raise HangUp(*self.inside)
-            return self.inside
-        held = tuple(self.rights.get(right) for right in RIGHTS)
-        files = self.files if isinstance(self.files, Failed) else Rows(self.files)
-        told: dict[str, Part] = {
-            queries.SERVER: Rows([(self.edition, self.here, LOGIN, *held)]),
-            queries.DATABASES: Rows(self.databases),
-            queries.FILES: files,
-            queries.SPARSE: self.sparse,
-            queries.AZURE_SIZES: self.published,
-        }
-        return self.inside if query == queries.INSIDE else (told[query],)
-
-
-def denied(*rights: str) -> dict[str, int | None]:
-    return {right: int(right not in rights) for right in RIGHTS}
-
-
-def database(
-    number: int, name: str, *, state: int = 0, source: int | None = None, enter: int | None = 1
-) -> tuple[object, ...]:
-    return (number, name, state, source, enter if state == 0 else 0, 100)
+    return tls_of(made)
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ batch; what fails there costs no more than that.
 import logging
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from typing import Final
 
 import pytds.tds_base as tds
@@ -24,6 +25,8 @@ from capacity_adapters.engines.sqlserver.connect import Link, Row, log_in, refus
 from capacity_adapters.engines.sqlserver.errors import CODES, PHRASES
 from capacity_adapters.engines.sqlserver.errors import NONSENSE as UNREADABLE
 from capacity_adapters.engines.sqlserver.files import (
+    INSIDE_METHOD,
+    OUTSIDE_METHOD,
     Files,
     Known,
     Told,
@@ -60,6 +63,7 @@ from capacity_core.model import (
 log = logging.getLogger(__name__)
 
 SYSTEM_DATABASES: Final = frozenset({"master", "model", "msdb", "tempdb"})
+SNAPSHOT_METHOD: Final = "ms.snapshot_files"
 AZURE_METHOD: Final = "ms.resource_stats"
 CHUNK: Final = 1000  # databases in one batch
 # What the driver stumbles over when a peer sends nonsense.
@@ -81,6 +85,7 @@ class _SqlServer:
     guard: Guard
     rights: may.Rights
     _known: dict[str, Known] = field(factory=dict, init=False)
+    _took: dict[str, int] = field(factory=dict, init=False)  # milliseconds, by method
 
     def inventory(self) -> Inventory:
         rows = map(known_row, self.link.ask(DATABASES))
@@ -104,7 +109,8 @@ class _SqlServer:
         if not self.rights.is_azure:
             fates = self._fates(asked)
         elif self._is_one_of_azure:
-            fates = [self._present(known) for known in asked.values()]
+            with self._telling(INSIDE_METHOD):
+                fates = [self._present(known) for known in asked.values()]
         else:
             fates = self._published(asked)
         took = milliseconds_since(begun)  # no statement tells of one database alone
@@ -114,10 +120,20 @@ class _SqlServer:
             tuple(fate for fate in (*fates, *gone) if isinstance(fate, Unmeasured)),
         )
 
+    @contextmanager
+    def _telling(self, method: str) -> Iterator[None]:
+        """Keep how long it took."""
+        asked = time.monotonic()
+        yield
+        self._took[method] = milliseconds_since(asked)
+
     def _fates(self, asked: Mapping[str, Known]) -> list[DatabaseSize | Unmeasured]:
-        told = self._files()
-        inside = self._inside([each for each in asked.values() if each.may_be_entered])
-        sparse = self._sparse() if any(each.is_snapshot for each in asked.values()) else {}
+        with self._telling(OUTSIDE_METHOD):
+            told = self._files()
+        with self._telling(INSIDE_METHOD):
+            inside = self._inside([each for each in asked.values() if each.may_be_entered])
+        with self._telling(SNAPSHOT_METHOD):
+            sparse = self._sparse() if any(each.is_snapshot for each in asked.values()) else {}
         expired = self.guard.expired
 
         def fate(known: Known) -> DatabaseSize | Unmeasured:
@@ -177,7 +193,7 @@ class _SqlServer:
         if known.id not in sparse:
             late = Outcome.TIMED_OUT if self.guard.expired else Outcome.ERROR
             return Unmeasured.of(known.name, late)
-        return DatabaseSize(known.name, sparse[known.id], "ms.snapshot_files")
+        return DatabaseSize(known.name, sparse[known.id], SNAPSHOT_METHOD)
 
     def _present(self, known: Known) -> DatabaseSize | Unmeasured:
         """Size the database that the connection is in."""
@@ -187,7 +203,8 @@ class _SqlServer:
 
     def _published(self, asked: Mapping[str, Known]) -> list[DatabaseSize | Unmeasured]:
         """Take what Azure has published: every few minutes, and not of databases that sleep."""
-        published = dict(map(azure_row, self.link.ask(AZURE_SIZES)))
+        with self._telling(AZURE_METHOD):
+            published = dict(map(azure_row, self.link.ask(AZURE_SIZES)))
 
         def fate(known: Known) -> DatabaseSize | Unmeasured:
             row = published.get(known.name)
