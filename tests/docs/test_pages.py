@@ -6,14 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import attrs
 import psycopg
 import pytest
 from docs.generate import REFERENCE, reference
 from tests.servers import Server
 from tests.targets import mariadb_admin
 
+from capacity_adapters.cli.sizes import COLUMNS
 from capacity_adapters.engines import BUILT_IN
 from capacity_core.diagnosis import GrantScript
+from capacity_core.model import Freshness
+from capacity_http.views import DayView
 
 ROOT = Path(REFERENCE).parents[1]
 BIN = Path(sys.executable).parent
@@ -53,6 +57,18 @@ def test_the_reference_is_what_the_code_says() -> None:
 @pytest.mark.unit
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 80
+
+
+@pytest.mark.unit
+def test_the_ledgers_page_names_what_is_shown() -> None:
+    said = (ROOT / "docs" / "ledger.md").read_text(encoding="utf-8")
+    columns, freshness = re.findall(r"\| --- \|.*\n((?:\|.*\n)+)", said)
+    shown = [line.split("|")[1:3] for line in columns.splitlines()]
+    headers = {name for cell, _ in shown for name in re.findall(r"[A-Z]{4,}", cell)}
+    fields = {name for _, cell in shown for name in re.findall(r"`(\w+)`", cell)}
+    assert headers == {*COLUMNS, "OUTCOME"} - {"MEASURED ON"}
+    assert fields <= {field.name for field in attrs.fields(DayView)}
+    assert [line.split("|")[1].strip() for line in freshness.splitlines()] == list(Freshness)
 
 
 @pytest.mark.unit

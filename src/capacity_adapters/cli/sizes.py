@@ -49,7 +49,7 @@ def _method(row: SizeRow) -> str:
     return f"{method} {CHANGED}" if row.method_changed else method
 
 
-_COLUMNS: Mapping[str, Callable[[SizeRow], str]] = MappingProxyType(
+COLUMNS: Mapping[str, Callable[[SizeRow], str]] = MappingProxyType(
     {
         "SIZE": lambda row: human_size(row.size_bytes),
         "USED": lambda row: human_size(row.used_size_bytes),
@@ -143,7 +143,7 @@ def _table(
     """Show a line each; a change of method is marked, and explained once below."""
     columns = {
         header: [UNKNOWN if line.size is None else cell(line.size) for line in lines]
-        for header, cell in _COLUMNS.items()
+        for header, cell in COLUMNS.items()
         if header not in without
     }
     known = {
