@@ -122,9 +122,18 @@ def files_by(ask: Ask, query: str, key: Callable[[Any], Key]) -> tuple[dict[Key,
     took = milliseconds_since(started)
     files = {}
     for name, count, known, *sums in rows:
-        total, data, ceiling, endless = (_maybe(each) or 0 for each in sums)
-        unread = _whole(count) - _whole(known)
-        files[key(name)] = Files(_whole(count), unread, total, data, ceiling, endless)
+        total, data, ceiling, endless = map(_maybe, sums)
+        unread = _whole(_whole(count) - _whole(known))
+        if not unread and None in {total, data}:
+            raise CollectFailed(Reason.PROTOCOL)
+        files[key(name)] = Files(
+            _whole(count),
+            unread,
+            total or 0,
+            data or 0,
+            ceiling or 0,
+            _whole(count) if ceiling is None else endless or 0,
+        )
     return files, took
 
 
