@@ -80,7 +80,7 @@ NONSENSE: Final = (
 
 
 @define(eq=False)
-class _SqlServer:
+class SqlServer:
     link: Link
     guard: Guard
     rights: may.Rights
@@ -243,7 +243,7 @@ class _SqlServer:
         self.link.close()
 
 
-def open_sqlserver(target: Target, guard: Guard) -> _SqlServer:
+def open_sqlserver(target: Target, guard: Guard) -> SqlServer:
     refuse_unsendable(target)
     port = target.network.port
     addresses = target.addresses(target.network, guard.limit)
@@ -255,7 +255,7 @@ def open_sqlserver(target: Target, guard: Guard) -> _SqlServer:
     try:
         link.tell(SESSION)
         rights = may.rights_of(link.ask(SERVER), target.instance.username)
-        return _SqlServer(link, guard, rights)
+        return SqlServer(link, guard, rights)
     except BaseException:
         link.close()
         raise
