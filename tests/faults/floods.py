@@ -79,6 +79,7 @@ def flood_of_tds(peer: socket.socket, done: threading.Event) -> None:
 
 
 def flood_of_zeros(peer: socket.socket, done: threading.Event) -> None:
+    """Be a listener of Oracle whose packets have no length."""
     _forever(peer, done, ZEROS)
 
 
@@ -98,5 +99,10 @@ def _send(peer: socket.socket, done: threading.Event, words: bytes) -> bool:
 
 
 FLOODS: Mapping[str, Behave] = MappingProxyType(
-    {"postgresql": flood_of_rows, "mysql": flood_of_one_packet, "sqlserver": flood_of_tds}
+    {
+        "postgresql": flood_of_rows,
+        "mysql": flood_of_one_packet,
+        "sqlserver": flood_of_tds,
+        "oracle": flood_of_zeros,
+    }
 )

@@ -16,6 +16,9 @@ from typing import Any, Final, TypeVar
 
 from attrs import define, field, frozen
 
+from capacity_adapters.engines.oracle.packets import Checked
+from capacity_core.model import CollectFailed, Reason
+
 Done = TypeVar("Done")
 Reach = Callable[[str, int], socket.socket]
 
@@ -42,6 +45,7 @@ class PrivateLoop(asyncio.SelectorEventLoop):
         self._reach = reach
         self._tls = tls
         self._opened: list[asyncio.BaseTransport] = []
+        self.heard_nonsense = False
         self.set_exception_handler(_note)
 
     async def create_connection(  # type: ignore[override]  # only as the driver calls it
@@ -50,7 +54,8 @@ class PrivateLoop(asyncio.SelectorEventLoop):
         if len(self._opened) > MAX_REDIRECTS:
             raise ConnectionAbortedError("too many redirects")
         sock = self._reach(host, port)  # may block: nobody else has work here
-        transport, protocol = await super().create_connection(protocol_factory, sock=sock)
+        protocol = protocol_factory()
+        transport, _ = await super().create_connection(lambda: self._checked(protocol), sock=sock)
         self._opened.append(transport)
         return transport, protocol
 
@@ -64,8 +69,17 @@ class PrivateLoop(asyncio.SelectorEventLoop):
         if self._tls is None:
             raise ssl.SSLError("TLS was not asked for")
         return await super().start_tls(
-            transport, protocol, self._tls.context, server_hostname=self._tls.name
+            transport,
+            self._checked(protocol),
+            self._tls.context,
+            server_hostname=self._tls.name,
         )
+
+    def _checked(self, protocol: asyncio.BaseProtocol) -> Checked:
+        def hear_nonsense() -> None:
+            self.heard_nonsense = True
+
+        return Checked(protocol, hear_nonsense)
 
     def abort(self) -> None:
         for transport in self._opened:
@@ -90,7 +104,7 @@ class LoopThread:
         self._thread.start()
 
     def run(self, work: Callable[[], Awaitable[Done]], by: float) -> Done:
-        """Raises TimeoutError, and whatever the work raises."""
+        """Raises TimeoutError, CollectFailed (protocol), and whatever the work raises."""
 
         async def bounded() -> Done:
             async with asyncio.timeout_at(by):
@@ -99,6 +113,10 @@ class LoopThread:
         future = asyncio.run_coroutine_threadsafe(bounded(), self.loop)
         try:
             return future.result(max(0.0, by - time.monotonic()) + MERCY_SECONDS)
+        except Exception as error:
+            if self.loop.heard_nonsense:
+                raise CollectFailed(Reason.PROTOCOL) from error
+            raise
         finally:
             future.cancel()
 

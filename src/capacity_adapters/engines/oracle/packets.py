@@ -1,0 +1,80 @@
+"""Packets of TNS, looked at before the driver sees them.
+
+The driver never ends reading a packet that says it has no bytes, with the interpreter's lock held:
+eight zeros from any peer would stop the whole process. It also keeps whatever it receives.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from attrs import define, field
+
+from capacity_adapters.engines.deadline import MOST_BYTES
+
+HEADER: Final = 8
+ACCEPT: Final = 2
+KIND_AT: Final = 4
+NARROW, WIDE = 2, 4  # bytes that tell a packet's length: before the server's ACCEPT, and after it
+
+
+@define(eq=False)
+class Checked(asyncio.Protocol):
+    """Passes on what `driver` may read; ends the connection, and says so, at the first nonsense."""
+
+    driver: Any
+    on_nonsense: Callable[[], None]
+    _transport: asyncio.Transport | None = field(default=None, init=False)
+    _width: int = field(default=NARROW, init=False)
+    _head: bytes = field(default=b"", init=False)
+    _to_skip: int = field(default=0, init=False)
+    _accepted: bool = field(default=False, init=False)
+    _received: int = field(default=0, init=False)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]  # a stream's, as we are of streams
+        self.driver.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += len(data)
+        if self._received <= MOST_BYTES and self._makes_sense(data):
+            self.driver.data_received(data)
+            return
+        self.on_nonsense()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def eof_received(self) -> bool | None:
+        return bool(self.driver.eof_received())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.driver.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self.driver.pause_writing()
+
+    def resume_writing(self) -> None:
+        self.driver.resume_writing()
+
+    def _makes_sense(self, data: bytes) -> bool:
+        """Follow the packets; one that is shorter than its own header is none."""
+        if self._accepted:  # the driver knows since then, for it has answered
+            self._width = WIDE
+        rest = memoryview(data)
+        while rest:
+            if self._to_skip:
+                skipped = min(self._to_skip, len(rest))
+                self._to_skip -= skipped
+                rest = rest[skipped:]
+                continue
+            wanted = HEADER - len(self._head)
+            self._head += bytes(rest[:wanted])
+            rest = rest[wanted:]
+            if len(self._head) < HEADER:
+                break
+            length = int.from_bytes(self._head[: self._width])
+            if length < HEADER:
+                return False
+            self._accepted |= self._head[KIND_AT] == ACCEPT
+            self._to_skip, self._head = length - HEADER, b""
+        return True
