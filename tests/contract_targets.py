@@ -22,13 +22,13 @@ from tests.targets import (
 )
 from tests.tds import ON, Part, Rows, TdsServer, serving
 
-from capacity_adapters.engines import EnginePlugin
+from capacity_adapters.engines import EnginePlugin, engine_named
 from capacity_adapters.engines.deadline import Guard
 from capacity_adapters.engines.engine import Engine, Target
 from capacity_adapters.engines.memory import MemoryCoordinator
 from capacity_adapters.engines.sqlserver.queries import RIGHTS
 from capacity_adapters.testing import ContractTarget, conversation
-from capacity_core.diagnosis import Check, CheckState
+from capacity_core.diagnosis import Capabilities, Check, CheckState
 from capacity_core.messages import Text
 from capacity_core.model import (
     CapacityReport,
@@ -120,6 +120,7 @@ def sqlite_target(folder: Path) -> ContractTarget:
         stays=stays,
         gone=gone,
         drop=(folder / gone).unlink,
+        capabilities=capabilities_of("sqlite"),
     )
 
 
@@ -139,6 +140,7 @@ def postgres_target(server: Server) -> Iterator[ContractTarget]:
         broken=lambda: coordinator_of(port_instance("postgresql", free_port())),
         lesser=lambda: coordinator_of(lesser, PASSWORD),
         at_port=_at_port("postgresql"),
+        capabilities=capabilities_of("postgresql"),
         stays=stays,
         gone=gone,
         drop=lambda: run("DROP DATABASE {}", gone),
@@ -164,6 +166,7 @@ def mariadb_target(server: Server) -> Iterator[ContractTarget]:
         broken=lambda: coordinator_of(port_instance("mysql", free_port())),
         lesser=lambda: coordinator_of(lesser, PASSWORD),
         at_port=_at_port("mysql"),
+        capabilities=capabilities_of("mysql"),
         stays=stays,
         gone=gone,
         drop=lambda: run(f"DROP DATABASE `{gone}`"),
@@ -202,10 +205,15 @@ def sqlserver_target(made: Certificates) -> Iterator[ContractTarget]:
             broken=lambda: coordinator_of(port_instance("sqlserver", free_port())),
             lesser=login(LESSER),
             at_port=_at_port("sqlserver"),
+            capabilities=capabilities_of("sqlserver"),
             stays=stays,
             gone=gone,
             drop=partial(there.__delitem__, 6),
         )
+
+
+def capabilities_of(db_type: str) -> Capabilities:
+    return engine_named(db_type).load().capabilities
 
 
 def _at_port(db_type: str) -> Callable[[int, float], CapacityExaminer]:

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from attrs import frozen
+from attrs import field, frozen
 
 from capacity_adapters.engines import EnginePlugin
 from capacity_adapters.engines.coordinator import EngineCoordinator
 from capacity_adapters.engines.engine import TargetPolicy
-from capacity_core.diagnosis import Check, CheckState
+from capacity_core.diagnosis import Capabilities, Check, CheckState
 from capacity_core.messages import Language, Text, render
 from capacity_core.model import (
     MAX_BYTES,
@@ -57,7 +57,7 @@ class ContractTarget:
     place where there is nothing. `stays` and `gone` are the databases' names, and `drop` drops
     `gone`. An engine that has rights gives `lesser`: a conversation with a login that may connect,
     but not measure `stays`. An engine that speaks TCP gives `at_port`: a conversation, with that
-    deadline in seconds, with that port of 127.0.0.1.
+    deadline in seconds, with that port of 127.0.0.1. `capabilities` are those that it declares.
     """
 
     coordinator: Callable[[], CapacityExaminer]
@@ -67,6 +67,7 @@ class ContractTarget:
     drop: Callable[[], None]
     lesser: Callable[[], CapacityExaminer] | None = None
     at_port: Callable[[int, float], CapacityExaminer] | None = None
+    capabilities: Capabilities = field(factory=Capabilities)
 
 
 def conversation(
@@ -131,6 +132,16 @@ class EngineContract:
             )
             assert all(part is None or 0 <= part <= MAX_BYTES for part in parts)
             assert all(type(part) in {int, type(None)} for part in (size.size_bytes, *parts))
+
+    def test_what_is_told_beside_sizes_is_declared(self, target: ContractTarget) -> None:
+        inventory, report = _ask_for(target.coordinator(), {target.stays, target.gone})
+        declared = target.capabilities
+        assert declared.log_size or {size.log_size_bytes for size in report.sizes} == {None}
+        assert declared.used_size or {size.used_size_bytes for size in report.sizes} == {None}
+        assert declared.ceiling or {size.ceiling_bytes for size in report.sizes} == {None}
+        assert declared.system_databases or not any(
+            database.is_system for database in inventory.databases
+        )
 
     def test_only_what_was_asked_for_is_measured(self, target: ContractTarget) -> None:
         with connected(target.coordinator()) as coordinator:

@@ -48,6 +48,15 @@ NETWORK = [
         "mysql://me@[::1]:3307",
         InstanceFields(name="[::1]:3307", db_type="mysql", host="::1", port=3307, username="me"),
     ),
+    *(
+        (
+            f"{scheme}://sa@host",
+            InstanceFields(
+                name="host:1433", db_type="sqlserver", host="host", port=1433, username="sa"
+            ),
+        )
+        for scheme in ("mssql", "SQL_Server", "sql-server")
+    ),
 ]
 
 
@@ -96,7 +105,7 @@ def test_a_relative_path_that_is_not_there_may_have_been_meant_absolute(
 @pytest.mark.parametrize(
     "url",
     [
-        "oracle://me:hunter2@host/",
+        "dbase://me:hunter2@host/",
         "postgresql://",
         "postgresql:///db",
         "postgresql://me:hunter2@/db",

@@ -108,7 +108,8 @@ def _files(engine: EngineFacts, rest: str, name: str | None) -> Located:
 
 
 def _network(engine: EngineFacts, url: str, name: str | None) -> Located:
-    parts = _split(url)
+    # Not as a scheme: the name of an engine may have an underscore, which no scheme has.
+    parts = _split(f"//{url.partition('://')[2]}")
     database = parts.path.removeprefix("/")
     if parts.query or parts.fragment or "/" in database or "@" in database:
         raise _bad_url(
