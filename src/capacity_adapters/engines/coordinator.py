@@ -138,6 +138,17 @@ def _redacted(error: Exception, password: Secret | None) -> str:
     """
     told = error.__cause__ if isinstance(error, CollectFailed) and error.__cause__ else error
     kind, said = type(told).__name__, str(told)
-    if password is not None and password.reveal() and password.reveal() in said:
+    if password is not None and _tells(said, password.reveal()):
         return kind  # stars in its place would say what it was, if it is short
     return ascii(f"{kind}: {said}"[:_LOGGED_CHARACTERS])
+
+
+def _tells(said: str, password: str) -> bool:
+    """Say whether a text holds the password, as it is or as the text of an error spells it.
+
+    That is with escapes, once or twice, which quotes depend on what else is in it.
+    """
+    spelled = {password, ascii(password)[1:-1], repr(password)[1:-1]}
+    spelled |= {repr(password.encode("utf-8", "surrogatepass"))[2:-1], repr(ascii(password))[2:-2]}
+    bare = said.replace("\\", "")
+    return any(form.replace("\\", "") in bare for form in spelled) if password else False
