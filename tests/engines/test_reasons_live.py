@@ -29,6 +29,7 @@ from capacity_core.model import CollectFailed, Failure, Instance, NetworkAddress
 pytestmark = pytest.mark.live
 
 LOGIN = 'odd "login"'
+LOGINS = ("{login}", "tls_only", "with_cert", "rejected")
 ODD = "o`dd 'login'"  # MariaDB's
 # First come, first served: the last two lines are the usual ones.
 HBA = f"""\
@@ -179,13 +180,35 @@ class Talking:
     """A PostgreSQL that talks in some language; `abroad` if that is none we read."""
 
     server: Server
-    made: Certificates
     abroad: bool
 
 
 def names(statement: str) -> bytes:
     quoted = {"login": '"odd ""login"""', "database": '"a ""base"""'}
     return statement.format(**quoted).encode()
+
+
+@contextmanager
+def prepared(server: Server, *, tls: bool = True) -> Iterator[Talking]:
+    """Lend it with the logins, the database and the lines of pg_hba.conf that the cases need."""
+    hba = server.folder / "data" / "pg_hba.conf"
+    before = hba.read_text()
+    hba.write_text(
+        HBA if tls else "".join(line for line in HBA.splitlines(keepends=True) if "ssl" not in line)
+    )
+    with postgres_admin(server) as admin:
+        admin.execute("SELECT pg_reload_conf()")
+        admin.execute(names("CREATE DATABASE {database}"))
+        for login in LOGINS:
+            admin.execute(names(f"CREATE ROLE {login} LOGIN PASSWORD 'secret'"))
+        with pytest.raises(psycopg.Error) as caught:
+            admin.execute("SELECT nonsense")
+        yield Talking(server, abroad="does not exist" not in str(caught.value))
+        admin.execute(names("DROP DATABASE {database}"))
+        for login in LOGINS:
+            admin.execute(names(f"DROP ROLE {login}"))
+        hba.write_text(before)
+        admin.execute("SELECT pg_reload_conf()")
 
 
 @pytest.fixture(scope="module", params=["C", "zh_CN", "de"])
@@ -195,16 +218,7 @@ def talking(request: pytest.FixtureRequest) -> Iterator[Talking]:
         with pytest.MonkeyPatch.context() as patch:  # no other server is to start with it
             patch.setenv("LANGUAGE", request.param)
             lent = stack.enter_context(encrypted(start_postgres, "postgres", postgres_options))
-        server, made = lent
-        (server.folder / "data" / "pg_hba.conf").write_text(HBA)
-        with postgres_admin(server) as admin:
-            admin.execute("SELECT pg_reload_conf()")
-            admin.execute(names("CREATE DATABASE {database}"))
-            for login in ("{login}", "tls_only", "with_cert", "rejected"):
-                admin.execute(names(f"CREATE ROLE {login} LOGIN PASSWORD 'secret'"))
-            with pytest.raises(psycopg.Error) as caught:
-                admin.execute("SELECT nonsense")
-        yield Talking(server, made, abroad="does not exist" not in str(caught.value))
+        yield stack.enter_context(prepared(lent[0]))
 
 
 @pytest.mark.parametrize("case", named(POSTGRES))
