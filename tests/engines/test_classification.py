@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.faults.listeners import listening, saying
 from tests.targets import coordinator_of, port_instance
 
-from capacity_adapters.engines import mysql, postgresql, sqlite, sqlserver
+from capacity_adapters.engines import mysql, oracle, postgresql, sqlite, sqlserver
 from capacity_adapters.engines.engine import CERTIFICATE_CAUSES, Engine, classify
 from capacity_adapters.engines.meanings import Meaning
 from capacity_adapters.engines.mysql.errors import CODES
@@ -34,6 +34,7 @@ ENGINES = {
     "mysql": mysql.ENGINE,
     "sqlite": sqlite.ENGINE,
     "sqlserver": sqlserver.ENGINE,
+    "oracle": oracle.ENGINE,
 }
 PG = ENGINES["postgresql"]
 MY = ENGINES["mysql"]
