@@ -56,12 +56,11 @@ def failure(instance: Instance) -> Failure:
             ("closed", listeners.closed, "prefer", "refused"),
             ("silent", lambda: listening(listeners.silent), "prefer", "timeout"),
             ("silent", lambda: listening(listeners.silent), "require", "timeout"),
-            # SSH's first two letters are the length of a packet that never comes.
-            ("garbage", lambda: listening(listeners.garbage), "prefer", "timeout"),
+            ("garbage", lambda: listening(listeners.garbage), "prefer", "protocol"),
             ("garbage", lambda: listening(listeners.garbage), "require", "tls"),
             ("closer", lambda: listening(listeners.closer), "prefer", "connection_lost"),
             ("reset", lambda: listening(listeners.reset), "prefer", "connection_lost"),
-            ("http", lambda: listening(listeners.http), "prefer", "connection_lost"),
+            ("http", lambda: listening(listeners.http), "prefer", "protocol"),
             (
                 "drip",
                 lambda: listening(listeners.dripping(listeners.TNS_WORDS)),

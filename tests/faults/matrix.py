@@ -65,9 +65,6 @@ _UNUSUAL: Mapping[tuple[str, str], Reason] = MappingProxyType(
         ("postgresql", "garbage"): Reason.TIMEOUT,
         # Who speaks first? The driver waits for a greeting, the web server for a request.
         ("mysql", "http"): Reason.TIMEOUT,
-        # The first two letters are the length of a packet: of one that never comes, or is cut.
-        ("oracle", "garbage"): Reason.TIMEOUT,
-        ("oracle", "http"): Reason.CONNECTION_LOST,
     }
 )
 

@@ -15,6 +15,7 @@ from capacity_adapters.engines.deadline import MOST_BYTES
 HEADER: Final = 8
 ACCEPT: Final = 2
 KIND_AT: Final = 4
+KINDS: Final = range(1, 32)  # where a peer that speaks anything else has a letter
 NARROW, WIDE = 2, 4  # bytes that tell a packet's length: before the server's ACCEPT, and after it
 
 
@@ -57,7 +58,7 @@ class Checked(asyncio.Protocol):
         self.driver.resume_writing()
 
     def _makes_sense(self, data: bytes) -> bool:
-        """Follow the packets; one that is shorter than its own header is none."""
+        """Follow the packets; what is shorter than its own header or of no kind is none."""
         if self._accepted:  # the driver knows since then, for it has answered
             self._width = WIDE
         rest = memoryview(data)
@@ -73,7 +74,7 @@ class Checked(asyncio.Protocol):
             if len(self._head) < HEADER:
                 break
             length = int.from_bytes(self._head[: self._width])
-            if length < HEADER:
+            if length < HEADER or self._head[KIND_AT] not in KINDS:
                 return False
             self._accepted |= self._head[KIND_AT] == ACCEPT
             self._to_skip, self._head = length - HEADER, b""
