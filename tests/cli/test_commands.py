@@ -166,6 +166,7 @@ def test_an_instance_is_added_changed_and_removed(cli: Cli) -> None:
         *("instance", "add", "--name", "shop", "--db-type", "pg", "--host", "10.0.0.1"),
         *("--username", "eve", "--exclude", "tmp_*", "--exclude", "old", "--ignore-case"),
         *("--tls", "verify-full", "--tls-ca", "/ca.pem", "--timezone", "Asia/Shanghai"),
+        *("--tls-cert", "/us.pem", "--tls-key", "/us.key"),
         *("--password-ref", "env:CAPACITY_SECRET_SHOP", "--description", "the shop", "--json"),
     ).data["instance"]
     assert added == {
@@ -184,8 +185,8 @@ def test_an_instance_is_added_changed_and_removed(cli: Cli) -> None:
         "tls": {
             "mode": "verify-full",
             "ca": "/ca.pem",
-            "cert": None,
-            "key": None,
+            "cert": "/us.pem",
+            "key": "/us.key",
             "state": "verified",
         },
         "description": "the shop",
@@ -194,6 +195,7 @@ def test_an_instance_is_added_changed_and_removed(cli: Cli) -> None:
     }
     edited = cli(
         *("instance", "edit", "shop", "--exclude", "", "--timezone", "", "--tls-ca", ""),
+        *("--tls-cert", "", "--tls-key", ""),
         *("--port", "5433", "--no-ignore-case", "--password-ref", "", "--json"),
     ).data["instance"]
     assert edited == {

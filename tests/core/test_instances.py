@@ -49,6 +49,8 @@ def test_an_engine_of_files_takes_a_path() -> None:
         {"name": "n" * 255},
         {"username": ""},
         {"database_name": "ORCL.example.org"},
+        {"tls": Tls("prefer", None, "/c", "/k")},
+        {"tls": Tls("verify-full", "/ca", "/c", "/k")},
     ],
 )
 def test_values_that_are_fine(changes: dict[str, object]) -> None:
@@ -154,3 +156,24 @@ def test_an_engine_without_tablespaces_refuses_them() -> None:
     with pytest.raises(InvalidInputError) as caught:
         new_instance(evolve(GOOD, level=Level.TABLESPACE), ENGINES, NOON)
     assert caught.value.field == "level"
+
+
+@pytest.mark.parametrize(
+    ("fields", "tls", "field"),
+    [
+        (GOOD, Tls("require", None, "/c"), "tls.key"),
+        (GOOD, Tls("require", None, None, "/k"), "tls.cert"),
+        (GOOD, Tls("require", None, "", "/k"), "tls.cert"),
+        (GOOD, Tls("require", None, "/c\0", "/k"), "tls.cert"),
+        (GOOD, Tls("require", None, "/c", "k" * 4097), "tls.key"),
+        (GOOD, Tls("insecure", None, "/c", "/k"), "tls.mode"),
+        (FILES, Tls("prefer", None, "/c", "/k"), "tls.cert"),
+        (FILES, Tls("prefer", None, None, "/k"), "tls.key"),
+    ],
+)
+def test_a_client_certificate_comes_with_its_key_and_a_mode_that_shows_it(
+    fields: InstanceFields, tls: Tls, field: str
+) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        new_instance(evolve(fields, tls=tls), ENGINES, NOON)
+    assert caught.value.field == field

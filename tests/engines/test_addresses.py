@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address, ip_network
 
 import pytest
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field
 from tests.faults.listeners import closer, listening
 from tests.servers import HOST
 from tests.targets import connected, coordinator_of, port_instance, refusal, server_instance
@@ -128,7 +128,7 @@ def test_an_engine_that_the_ports_do_not_name_has_none() -> None:
     assert TargetPolicy().allows_port("postgresql", 1)
 
 
-@frozen
+@define(eq=False)
 class Rebinding:
     """A name server of somebody who wants us elsewhere: its first answer is the only honest one."""
 

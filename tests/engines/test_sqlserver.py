@@ -420,6 +420,16 @@ def test_a_mode_asks_of_the_certificate_what_its_name_says(
         assert server.logins == []
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1:DeprecationWarning")
+def test_only_who_does_without_security_takes_tls_of_old(serve: Serve, made: Certificates) -> None:
+    old = tls_of(made)
+    old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1
+    old.set_ciphers("DEFAULT:@SECLEVEL=0")
+    _, instance = serve(Catalogue().answer, tls=old)
+    ask(evolve(instance, tls=Tls(TlsMode.INSECURE)))
+    assert refusal(evolve(instance, tls=Tls(TlsMode.PREFER))) == Reason.TLS
+
+
 @pytest.mark.parametrize("field", ["username", "database_name", "password"])
 @pytest.mark.parametrize("value", ["x" * 129, "😀", "nul\0"])
 def test_what_a_login_cannot_carry_is_refused_before_anything_is_sent(

@@ -2,7 +2,9 @@
 
 import getpass
 import ssl
+import threading
 import time
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,10 +12,12 @@ from hypothesis import strategies as st
 from tests.catalogues import LOG, ROWS, STREAM, Catalogue, database, tls_of
 from tests.certificates import make_certificates
 from tests.faults.cutting import cuts
-from tests.targets import coordinator_of, port_instance
-from tests.tds import ON, Rows, TdsServer, serving
+from tests.targets import coordinator_of, outcomes, port_instance, sizes
+from tests.tds import ON, Part, Rows, TdsServer, serving
 
-from capacity_core.model import CollectFailed, Instance, Reason, Tls, TlsMode
+from capacity_adapters.engines.sqlserver import queries
+from capacity_core.model import CollectFailed, Instance, Outcome, Reason, Tls, TlsMode
+from capacity_core.ports import CapacityExaminer
 
 pytestmark = pytest.mark.unit
 
@@ -78,6 +82,58 @@ def test_bytes_changed_on_their_way_end_in_a_reason_and_in_time(
         began = time.monotonic()
         converse(port_instance("sqlserver", port, username="monitor"))
         assert time.monotonic() - began < DEADLINE + 5
+
+
+@pytest.mark.parametrize(
+    ("at", "ends"),
+    [
+        (queries.SERVER, "connect"),
+        (queries.DATABASES, "inventory"),
+        (queries.FILES, "collection"),
+        ("@there", None),
+        (queries.SPARSE, None),
+    ],
+)
+def test_a_server_that_falls_silent_is_left_at_the_deadline(
+    tls: ssl.SSLContext, at: str, ends: str | None
+) -> None:
+    """What is known by then is told, and only what is not has no size."""
+    over = threading.Event()
+
+    def answer(query: str) -> Sequence[Part]:
+        if at in query:
+            over.wait(DEADLINE + 10)
+        return CATALOGUE.answer(query)
+
+    with serving(TdsServer(answer, encryption=ON, tls=tls)) as port:
+        try:
+            instance = port_instance("sqlserver", port, username="monitor")
+            coordinator = coordinator_of(instance, deadline=1.0)
+            began = time.monotonic()
+            assert stages(coordinator) == (ends, Reason.TIMEOUT if ends else None)
+            assert time.monotonic() - began < 1.0 + 5
+        finally:
+            over.set()
+
+
+def stages(coordinator: CapacityExaminer) -> tuple[str | None, Reason | None]:
+    """Tell at which stage the conversation ended, and why."""
+    stage = "connect"
+    try:
+        if not coordinator.connect():
+            assert coordinator.failure is not None
+            return stage, coordinator.failure.reason
+        stage = "inventory"
+        coordinator.fetch_inventory()
+        stage = "collection"
+        report = coordinator.collect_capacity({"shop", "streams", "snap"})
+    except CollectFailed as error:
+        return stage, error.failure.reason
+    finally:
+        coordinator.disconnect()
+    assert sizes(report)["shop"] == 10 * 8192
+    assert outcomes(report)["snap"] == Outcome.TIMED_OUT
+    return None, None
 
 
 def test_no_cut_of_an_answer_is_taken_for_the_whole(tls: ssl.SSLContext) -> None:

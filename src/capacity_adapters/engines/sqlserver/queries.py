@@ -79,6 +79,9 @@ FROM (SELECT database_name, allocated_storage_in_megabytes, storage_in_megabytes
     FROM sys.resource_stats WHERE allocated_storage_in_megabytes IS NOT NULL) AS told
 WHERE place = 1
 """
-SESSION: Final = "SET NOCOUNT ON; SET DEADLOCK_PRIORITY LOW"
+# Nobody waits for us, nor we for who creates or restores a database meanwhile.
+SESSION: Final = (
+    "SET NOCOUNT ON; SET DEADLOCK_PRIORITY LOW; SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED"
+)
 
 QUERIES: Final = (SERVER, DATABASES, FILES, INSIDE, SPARSE, AZURE_SIZES)
