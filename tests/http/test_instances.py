@@ -105,6 +105,17 @@ def test_a_kept_password_does_not_follow_to_another_host(service: Service) -> No
     assert service.store.secret_of(service.application.get_instance(instance_id)) is None
 
 
+def test_a_reference_follows_to_another_host_only_if_it_is_given_again(service: Service) -> None:
+    reference = "env:CAPACITY_SECRET_SHOP"
+    made = added(service, **{**FULL, "password": None, "password_ref": reference})
+    path, moved = f"/instances/{made['id']}", {"host": "elsewhere.example"}
+    refused = service.call("PATCH", path, json=moved)
+    assert refused.status_code == 400
+    assert refused.json()["extra"] == {"field": "password_ref"}
+    after = changed(service, made["id"], **moved, password_ref=reference)
+    assert (after["host"], after["password_ref"]) == ("elsewhere.example", reference)
+
+
 def test_filters_and_tls_are_replaced_whole(service: Service) -> None:
     instance_id = added(service, **FULL)["id"]
     after = changed(service, instance_id, filters={"include": ["a"]}, tls={"mode": "insecure"})

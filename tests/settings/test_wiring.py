@@ -1,15 +1,23 @@
 """What the wiring adds of its own."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from tests.builders import ENGINES
+from tests.faults.listeners import listening
+from tests.rogues import CLEAR, Rogue
+from tests.servers import HOST
 
 from capacity_adapters.settings import Settings
 from capacity_adapters.target_rules import port_rules, ports_by_engine
 from capacity_adapters.wiring import below, build_application
 from capacity_core.errors import InvalidInputError, SettingsError
 from capacity_core.instances import InstanceFields
+from capacity_core.model import Reason, Secret
+from capacity_core.result import InstanceCapacitySyncActionResult
 
 
 def test_only_paths_below_the_root_may_be_registered_from_afar(tmp_path: Path) -> None:
@@ -46,4 +54,26 @@ def test_a_target_with_another_port_is_not_registered(tmp_path: Path) -> None:
         with pytest.raises(InvalidInputError) as caught:
             application.add_instance(InstanceFields(name="x", db_type=db_type, host="h", port=port))
         assert caught.value.field == "port"
+    application.close()
+
+
+def reason_of(result: InstanceCapacitySyncActionResult) -> Reason | None:
+    return result.failure.reason if result.failure else None
+
+
+def test_a_kept_password_goes_to_no_host_that_somebody_wrote_into_the_store(
+    tmp_path: Path,
+) -> None:
+    settings = Settings(data_directory=tmp_path, secret_key=bytes(32))
+    application = build_application(settings)
+    fields = InstanceFields(name="shop", db_type="pg", host=HOST, username="app")
+    with listening(Rogue().postgres((CLEAR,))) as honest:
+        kept = application.add_instance(evolve(fields, port=honest), password=Secret("hunter2"))
+        assert reason_of(application.sync(kept.id)) is Reason.TLS  # asked, and not told
+    rogue = Rogue()
+    with listening(rogue.postgres((CLEAR,))) as port:
+        with closing(sqlite3.connect(tmp_path / "capacity.db")) as store, store:
+            store.execute("UPDATE instances SET port = ?", (port,))
+        assert reason_of(application.sync(kept.id)) is Reason.CREDENTIAL_UNAVAILABLE
+    assert not rogue.heard
     application.close()
