@@ -16,6 +16,7 @@ from attrs import evolve, field, frozen
 from tests.certificates import Certificates, make_certificates
 from tests.servers import HOST, Server, start_mariadb, start_postgres, temporary
 from tests.targets import (
+    ask,
     connected,
     coordinator_of,
     mariadb_admin,
@@ -23,8 +24,18 @@ from tests.targets import (
     server_instance,
 )
 
+from capacity_adapters.engines.mysql import FILES, TABLES
+from capacity_core.diagnosis import CheckState
 from capacity_core.messages import CATALOGUE, Language, Text, render
-from capacity_core.model import CollectFailed, Failure, Instance, NetworkAddress, Tls, TlsMode
+from capacity_core.model import (
+    CollectFailed,
+    Failure,
+    Freshness,
+    Instance,
+    NetworkAddress,
+    Tls,
+    TlsMode,
+)
 
 pytestmark = pytest.mark.live
 
@@ -390,6 +401,35 @@ def prepare(server: Server, admin: "pymysql.cursors.Cursor", step: str, undo: Ex
     else:
         for _ in range(int(step.split()[1])):
             undo.callback(log_in(server, "secret").close)
+
+
+def test_without_process_sizes_are_estimates_until_the_printed_cure(
+    mariadb_tls: tuple[Server, Certificates],
+) -> None:
+    server, _ = mariadb_tls
+    instance = server_instance(server, username=ODD)
+    with mariadb_admin(server) as admin, ExitStack() as undo:
+        for statement, opposite in (
+            ("CREATE USER {login} IDENTIFIED BY 'secret'", "DROP USER {login}"),
+            ("CREATE DATABASE cups", "DROP DATABASE cups"),
+            ("CREATE TABLE cups.t (x INT) ENGINE=InnoDB", "DROP TABLE cups.t"),
+        ):
+            admin.execute(spelled(statement))
+            undo.callback(admin.execute, spelled(opposite))
+        admin.execute(spelled("GRANT SHOW VIEW ON *.* TO {login}"))
+        _, before = ask(instance, "secret")
+        with connected(coordinator_of(instance, "secret")) as coordinator:
+            coordinator.fetch_inventory()
+            checks = {check.name: check for check in coordinator.examine()}
+        assert checks["read_files"].state is CheckState.MISSING
+        admin.execute(str(checks["read_files"].cure.params["sql"]))
+        _, after = ask(instance, "secret")
+    for report, method, freshness in (
+        (before, TABLES, Freshness.ESTIMATE),
+        (after, FILES, Freshness.LIVE),
+    ):
+        (size,) = (size for size in report.sizes if size.name == "cups")
+        assert (size.method, size.freshness) == (method, freshness)
 
 
 @pytest.mark.parametrize("code", ["1040"], ids=["provoked-1040-server full"])
