@@ -12,12 +12,20 @@ from tests.faults.listeners import Behave, listening
 from tests.faults.matrix import GRACE
 from tests.targets import port_instance, refusal
 
-from capacity_adapters.engines.oracle.packets import ACCEPT, Checked
+from capacity_adapters.engines.oracle.packets import ACCEPT, REDIRECT, Checked
 
 pytestmark = pytest.mark.unit
 
-ACCEPTED = struct.pack("!HHBBH", 40, 0, ACCEPT, 0, 0) + bytes(32)
 DATA = 6
+
+
+def accepting(version: int = 319, sdu: int = 8192) -> bytes:
+    header = struct.pack("!HHBBH", 40, 0, ACCEPT, 0, 0)
+    return header + struct.pack("!HH", version, 0) + bytes(20) + struct.pack("!I", sdu) + bytes(4)
+
+
+ACCEPTED = accepting()
+NOWHERE = struct.pack("!HHBBHH", 48, 0, REDIRECT, 0, 0, 0) + bytes(38)
 
 
 @define(eq=False)
@@ -46,6 +54,10 @@ def wide(length: int) -> bytes:
         [narrow(8), narrow(9), narrow(300) + narrow(8)],
         [ACCEPTED, wide(8), wide(70_000) + wide(9)],
         [bytes([each]) for each in narrow(20) + narrow(8)],
+        [accepting(sdu=512), wide(8)],
+        [accepting(sdu=2 * 1024**2), wide(8)],
+        [accepting(version=312, sdu=0)],
+        [bytes([each]) for each in ACCEPTED] + [wide(8)],
         [ACCEPTED, *(bytes([each]) for each in wide(20) + wide(8))],
     ],
 )
@@ -67,6 +79,11 @@ def test_whole_packets_pass_as_they_come(chunks: list[bytes]) -> None:
         [narrow(12) + bytes(8)],
         [bytes(4), bytes(4)],
         [ACCEPTED, bytes(8)],
+        [accepting(sdu=0)],
+        [NOWHERE],
+        [accepting(sdu=511)],
+        [accepting(sdu=2**32 - 1)],
+        [accepting(sdu=0)[:20], accepting(sdu=0)[20:36]],
         [ACCEPTED + wide(20)],  # too early: the driver has not read the ACCEPT yet
     ],
 )
@@ -90,8 +107,11 @@ def test_what_has_no_end_does_not_reach_the_driver(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.timeout(30, method="signal")
-@pytest.mark.parametrize("words", [bytes(8), narrow(4), b"\0\1\0\0" + bytes(20)])
-def test_a_packet_without_a_length_does_not_stop_the_process(words: bytes) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [accepting(sdu=2**32 - 1), bytes(8), narrow(4), b"\0\1\0\0" + bytes(20), accepting(sdu=0)],
+)
+def test_no_packet_stops_or_fills_the_process(words: bytes) -> None:
     with listening(_saying(words)) as port:
         started = time.monotonic()
         assert refusal(port_instance("oracle", port), deadline=1.0) == "protocol"

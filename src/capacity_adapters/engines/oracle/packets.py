@@ -1,11 +1,14 @@
 """Packets of TNS, looked at before the driver sees them.
 
 The driver never ends reading a packet that says it has no bytes, with the interpreter's lock held:
-eight zeros from any peer would stop the whole process. It also keeps whatever it receives.
+eight zeros from any peer would stop the whole process. It makes buffers as large as the server's
+ACCEPT says: none at all ends the process, as a redirect to nowhere does, and 4 GiB fill its
+memory. It also keeps whatever it receives.
 """
 
 import asyncio
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any, Final
 
 from attrs import define, field
@@ -13,9 +16,15 @@ from attrs import define, field
 from capacity_adapters.engines.deadline import MOST_BYTES
 
 HEADER: Final = 8
-ACCEPT: Final = 2
+ACCEPT, REDIRECT = 2, 5
 KIND_AT: Final = 4
 KINDS: Final = range(1, 32)  # where a peer that speaks anything else has a letter
+VERSION: Final = slice(8, 10)  # of an ACCEPT
+LEAST_VERSION: Final = 315  # of 12.1; the driver refuses what is older
+SDU: Final = slice(32, 36)  # how long packets are going to be
+ADDRESS_LENGTH: Final = slice(8, 10)  # of a REDIRECT
+LOOKED_AT: Final = MappingProxyType({ACCEPT: SDU.stop, REDIRECT: ADDRESS_LENGTH.stop})
+SDU_LIMITS: Final = range(512, 2 * 1024**2 + 1)  # Net Services Reference: SDU
 NARROW, WIDE = 2, 4  # bytes that tell a packet's length: before the server's ACCEPT, and after it
 
 
@@ -68,14 +77,36 @@ class Checked(asyncio.Protocol):
                 self._to_skip -= skipped
                 rest = rest[skipped:]
                 continue
-            wanted = HEADER - len(self._head)
+            wanted = self._wanted() - len(self._head)
             self._head += bytes(rest[:wanted])
             rest = rest[wanted:]
             if len(self._head) < HEADER:
                 break
-            length = int.from_bytes(self._head[: self._width])
+            length = self._length()
             if length < HEADER or self._head[KIND_AT] not in KINDS:
                 return False
+            if len(self._head) < self._wanted():
+                continue
+            if not self._is_usable():
+                return False
             self._accepted |= self._head[KIND_AT] == ACCEPT
-            self._to_skip, self._head = length - HEADER, b""
+            self._to_skip, self._head = length - len(self._head), b""
         return True
+
+    def _wanted(self) -> int:
+        """Tell how many bytes of a packet to look at."""
+        if len(self._head) < HEADER:
+            return HEADER
+        return min(self._length(), LOOKED_AT.get(self._head[KIND_AT], HEADER))
+
+    def _length(self) -> int:
+        return int.from_bytes(self._head[: self._width])
+
+    def _is_usable(self) -> bool:
+        def number(place: slice) -> int:
+            return int.from_bytes(self._head[place])
+
+        kind = self._head[KIND_AT]
+        if kind == ACCEPT:
+            return number(VERSION) < LEAST_VERSION or number(SDU) in SDU_LIMITS
+        return kind != REDIRECT or number(ADDRESS_LENGTH) > 0
