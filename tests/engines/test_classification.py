@@ -142,9 +142,9 @@ def test_a_statement_s_code_has_its_reason(sqlstate: str, meaning: Meaning) -> N
     assert told(error, PG) == expected(meaning)
 
 
-def refusing(code: str, routine: str) -> bytes:
+def refusing(code: str, routine: str, words: str = "不行") -> bytes:
     """Say no as a PostgreSQL does that speaks Chinese."""
-    fields = f"S致命错误\0VFATAL\0C{code}\0M不行\0Fx.c\0L7\0R{routine}\0\0".encode()
+    fields = f"S致命错误\0VFATAL\0C{code}\0M{words}\0Fx.c\0L7\0R{routine}\0\0".encode()
     return b"E" + struct.pack("!I", len(fields) + 4) + fields
 
 
@@ -158,6 +158,19 @@ def test_a_server_s_code_is_read_whatever_its_language(
     with listening(saying(refusing(*key))) as port:
         instance = port_instance("postgresql", port, tls=Tls(TlsMode.INSECURE))
         assert refused_by(instance) == expected(meaning)
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [('too many connections for role "x"', "too_many_connections.login"), ("不行", "other")],
+)
+def test_where_libpq_cannot_be_told_to_give_codes_words_have_to_do(
+    monkeypatch: pytest.MonkeyPatch, words: str, hint: str
+) -> None:
+    monkeypatch.setattr("capacity_adapters.engines.postgresql.verbosity._switch", lambda: None)
+    with listening(saying(refusing("53300", "InitializeSessionUserId", words))) as port:
+        instance = port_instance("postgresql", port, tls=Tls(TlsMode.INSECURE))
+        assert refused_by(instance) == hint
 
 
 FROM_SERVERS = {code: CODES[code] for code in CODES if not 2000 <= code < 3000}
