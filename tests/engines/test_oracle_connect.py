@@ -23,7 +23,8 @@ from tests.targets import coordinator_of, port_instance, refusal
 from capacity_adapters.engines import TargetPolicy
 from capacity_adapters.engines.engine import classify
 from capacity_adapters.engines.oracle import ENGINE
-from capacity_adapters.engines.oracle.errors import DPY, NOT_OPEN, ORA
+from capacity_adapters.engines.oracle.errors import CAUSES, DPY, ORA
+from capacity_core.messages import CATALOGUE
 from capacity_core.model import Failure, Instance, Reason, Tls
 
 pytestmark = pytest.mark.unit
@@ -115,7 +116,7 @@ def test_a_listeners_refusal_has_its_reason(code: int) -> None:
     with listening(tns.refusing(code)) as port:
         told = failure(at(port))
     assert told.reason is ORA[code]
-    assert (told.hint.key == "outcome.offline") == (code in NOT_OPEN)
+    assert (told.hint.key == "hint.connection_lost.starting") == (code == 12528)
 
 
 def test_a_refusal_that_no_table_knows_is_other() -> None:
@@ -178,6 +179,33 @@ def test_a_drivers_code_has_its_reason_under_the_error_that_wraps_it(number: int
 def test_whatever_else_is_raised_has_its_reason(error: Exception, reason: str) -> None:
     assert classify(error, ENGINE).reason == reason
     assert isinstance(error, ENGINE.errors)
+
+
+CURES = {
+    1045: 'GRANT CREATE SESSION TO "READER"',
+    1035: 'GRANT RESTRICTED SESSION TO "READER"',
+    28000: 'ALTER USER "READER" ACCOUNT UNLOCK',
+    28001: 'ALTER USER "READER" IDENTIFIED BY "a new password"',
+}
+
+
+@pytest.mark.parametrize("code", [pytest.param(code, id=f"stub-ORA-{code:05}") for code in CURES])
+def test_what_cures_a_login_is_told_with_its_name(code: int) -> None:
+    with listening(tns.refusing(code)) as port:
+        told = failure(at(port))
+    cure = told.hint.params["cure"]
+    assert getattr(cure, "params", {}) == {"sql": CURES[code]}
+    assert told.reason is ORA[code]
+
+
+@pytest.mark.parametrize("code", CAUSES)
+def test_a_known_cause_has_the_reason_of_its_code_and_a_hint(code: int) -> None:
+    assert CAUSES[code].reason is ORA[code]
+    assert CAUSES[code].failure().hint.key in CATALOGUE
+
+
+def test_a_database_that_is_not_open_is_told_so() -> None:
+    assert classify(server_error(1109), ENGINE).hint.key == "outcome.offline"
 
 
 def test_one_login_is_one_connection() -> None:

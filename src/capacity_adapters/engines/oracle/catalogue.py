@@ -186,7 +186,9 @@ def denied(cure: Text) -> CollectFailed:
 
 
 def quoted(login: str) -> str:
-    return f'"{login}"'
+    """Spell a name as SQL. Oracle has none with a quote in it."""
+    name = login.replace('"', "")
+    return f'"{name}"'
 
 
 def _rows(rows: Sequence[Row], width: int) -> Sequence[Row]:

@@ -15,7 +15,9 @@ from capacity_adapters.engines.authorities import Stamp, stamp_of
 from capacity_adapters.engines.deadline import Guard
 from capacity_adapters.engines.engine import Target
 from capacity_adapters.engines.identities import identity_of
-from capacity_adapters.engines.oracle.errors import NO_RIGHT, numbers_of
+from capacity_adapters.engines.oracle.catalogue import quoted
+from capacity_adapters.engines.oracle.errors import NO_RIGHT, numbers_of, with_cure
+from capacity_adapters.engines.oracle.grants import spelled
 from capacity_adapters.engines.oracle.loop import ClientTls, LoopThread, PrivateLoop
 from capacity_core.model import CollectFailed, NetworkAddress, Reason, Tls, TlsMode
 
@@ -88,6 +90,11 @@ def log_in(target: Target, guard: Guard) -> Link:
             program="capacity-sync",
         )
         return _connected(params, PrivateLoop(reach, tls), guard)
+    except oracledb.Error as error:
+        failure = with_cure(error, quoted(spelled(target.instance.username)))
+        if failure:
+            raise CollectFailed(failure.reason, failure.hint) from error
+        raise
     finally:
         for unused in first:
             unused.close()

@@ -8,6 +8,7 @@ from typing import Final
 
 import oracledb
 
+from capacity_adapters.engines.meanings import Meaning
 from capacity_core.messages import text
 from capacity_core.model import Failure, Reason
 
@@ -87,10 +88,30 @@ DPY: Mapping[int, Reason] = MappingProxyType(
         6008: Reason.PROTOCOL,
     }
 )
+RENEW: Final = 'ALTER USER {login} IDENTIFIED BY "a new password"'
+# Of these the cause is known, and of some the cure.
+CAUSES: Mapping[int, Meaning] = MappingProxyType(
+    {
+        1035: Meaning(Reason.PERMISSION_DENIED, cure="GRANT RESTRICTED SESSION TO {login}"),
+        1045: Meaning(Reason.PERMISSION_DENIED, cure="GRANT CREATE SESSION TO {login}"),
+        2391: Meaning(Reason.TOO_MANY_CONNECTIONS, "login"),
+        28000: Meaning(Reason.ACCOUNT_LOCKED, "locked", "ALTER USER {login} ACCOUNT UNLOCK"),
+        28001: Meaning(Reason.ACCOUNT_LOCKED, "password_expired", RENEW),
+        1033: Meaning(Reason.CONNECTION_LOST, "starting"),
+        1034: Meaning(Reason.CONNECTION_LOST, "starting"),
+        1089: Meaning(Reason.CONNECTION_LOST, "starting"),
+        1090: Meaning(Reason.CONNECTION_LOST, "starting"),
+        12528: Meaning(Reason.CONNECTION_LOST, "starting"),
+    }
+)
+# The account has a password in a form of before 12.1 only.
+OLD_VERIFIER: Final = 3015
+OLD_PASSWORD: Final = Meaning(Reason.AUTH_FAILED, "method", RENEW)
 # The server is there, but the database in it is not open.
-NOT_OPEN: Final = frozenset({1033, 1034, 1089, 1090, 1109, 12528})
+NOT_OPEN: Final = 1109
 # The view is closed to us; a server tells a missing right as a missing view.
 NO_RIGHT: Final = frozenset({942, 1031, 41900})
+MOST_CAUSES: Final = 5  # an error may be tied into a loop of causes
 LEAST_VERSION: Final = "12.1"
 INTERNAL: Final = range(5000, 6000)  # the driver did not understand the peer
 # What the driver stumbles over when a peer sends nonsense.
@@ -118,11 +139,32 @@ def failure_of(error: BaseException) -> Failure | None:
     reason = ORA.get(server) or DPY.get(driver)
     if reason is None:
         return Failure.of(Reason.PROTOCOL) if driver in INTERNAL else None
-    if server in NOT_OPEN:
+    meaning = _meaning(server, driver)
+    return meaning.failure() if meaning else _plain(reason, server)
+
+
+def _plain(reason: Reason, server: int) -> Failure:
+    if server == NOT_OPEN:
         return Failure(reason, text("outcome.offline"))
     if reason is Reason.UNSUPPORTED_VERSION:
         return Failure.of(reason, least=LEAST_VERSION)
     return Failure.of(reason)
+
+
+def with_cure(error: BaseException, login: str) -> Failure | None:
+    """Say what failed at a login with the statement that cures it, if there is one."""
+    each: BaseException | None = error
+    for _ in range(MOST_CAUSES):
+        if isinstance(each, oracledb.Error):
+            meaning = _meaning(*numbers_of(each))
+            if meaning and meaning.cure:
+                return meaning.failure(login=login)
+        each = each and (each.__cause__ or each.__context__)
+    return None
+
+
+def _meaning(server: int, driver: int) -> Meaning | None:
+    return CAUSES.get(server) or (OLD_PASSWORD if driver == OLD_VERIFIER else None)
 
 
 def numbers_of(error: BaseException) -> tuple[int, int]:

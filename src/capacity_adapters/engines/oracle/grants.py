@@ -21,7 +21,7 @@ def grants(user: str) -> tuple[GrantScript, ...]:
 
     A plain name is spelled in capitals, as the server does at the login itself.
     """
-    name = user.upper() if _PLAIN.fullmatch(user) else user
+    name = spelled(user)
     if not name or len(name) > MAX_NAME or '"' in name or "\0" in name:
         raise InvalidInputError("user", text("field.text", field="user", limit=MAX_NAME))
     common = name if name.startswith(COMMON) else COMMON + name
@@ -61,6 +61,11 @@ def grants(user: str) -> tuple[GrantScript, ...]:
             ),
         ),
     )
+
+
+def spelled(user: str) -> str:
+    """Spell a login's name as the server keeps it: in capitals, if it is a plain one."""
+    return user.upper() if _PLAIN.fullmatch(user) else user
 
 
 def _selects(views: tuple[str, ...], login: str) -> tuple[str, ...]:
