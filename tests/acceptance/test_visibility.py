@@ -146,6 +146,34 @@ def test_rights_revoked_and_granted_again_on_mariadb(
     assert only_the_gap_is_left(followed, third, hidden, Outcome.NOT_VISIBLE)
 
 
+def test_process_revoked_and_granted_again_is_neither_growth_nor_shrinkage(
+    mariadb_follows: tuple[Followed, Execute],
+) -> None:
+    followed, execute = mariadb_follows
+    rights = (None, "REVOKE PROCESS ON *.* FROM gap", "GRANT PROCESS ON *.* TO gap")
+    for day, right in zip(DAYS, rights, strict=True):
+        if right is not None:
+            execute(right)
+        result = followed.sync_on(day)
+        assert (result.scenario, result.inventory_complete) == (Scenario.COMPLETE, True)
+    methods = ["my.innodb_files", "my.tables", "my.innodb_files"]
+    assert [row.method for row in followed.history("gap_a")] == methods
+    exact, estimated, exact_again = (day.total_size_bytes for day in followed.days)
+    assert exact == exact_again != estimated
+    for name, change in (
+        ("database_size_aggregations", "size_change_bytes"),
+        ("instance_size_aggregations", "total_size_change_bytes"),
+    ):
+        for each in followed.aggregates(name):
+            is_first = each["period_start"] == DAYS[0]
+            assert each["is_break"] is not is_first
+            assert (each["baseline_date"] is None) is is_first
+            assert (each[change], each["growth_rate"]) == (None, None)
+    of_instance = followed.aggregates("instance_size_aggregations")
+    assert [each["trend_direction"] for each in of_instance] == ["unknown"] * 3
+    assert [each["active_count_change"] for each in of_instance] == [None, 0, 0]
+
+
 def test_rights_revoked_and_granted_again_on_postgresql(
     postgres_follows: tuple[Followed, Execute],
 ) -> None:

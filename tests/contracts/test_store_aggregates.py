@@ -1,7 +1,7 @@
 """The daily aggregates: unrounded, against the last known day, unknown where nothing is known."""
 
 import pytest
-from tests.stores import AnyStore, aggregates_of, on_day, sync
+from tests.stores import AnyStore, aggregates_of, on_day, report_of, sync
 
 from capacity_core.model import DatabaseSize, Outcome
 
@@ -17,7 +17,7 @@ def test_a_first_day_has_nothing_to_compare_with(store: AnyStore, instance_id: i
         ("a", day): (day, day, 1, 10, 10, 10, 1, 7, 7, 7, 1, 3, 3, 3, *unknown),
         ("b", day): (day, day, 1, 20, 20, 20, 0, None, None, None, 0, None, None, None, *unknown),
     }
-    assert days == [(day, day, 1, 30, 30, 30, 2, 2, 2, 2, *(None,) * 6, "unknown")]
+    assert days == [(day, day, 1, 30, 30, 30, 2, 2, 2, 2, *(None,) * 6, "unknown", False)]
 
 
 def test_a_change_is_against_the_last_known_day_which_is_named(
@@ -55,7 +55,7 @@ def test_the_trend_follows_the_unrounded_percentage(
 ) -> None:
     sync(store, instance_id, {"a": before}, on_day(0))
     sync(store, instance_id, {"a": after}, on_day(1))
-    assert aggregates_of(store, instance_id)[1][-1][-1] == trend
+    assert aggregates_of(store, instance_id)[1][-1][-2] == trend
 
 
 def test_a_change_of_method_is_a_break_with_a_day_but_without_a_change(
@@ -72,7 +72,12 @@ def test_a_change_of_method_is_a_break_with_a_day_but_without_a_change(
     assert [row[-1] for (name, _), row in sorted(databases.items()) if name == "a"] == [
         False, True, False,
     ]  # fmt: skip
-    assert [day[11] for day in days] == [None, 0, 7, 3]
+    assert [day[10] for day in days] == [None, *(on_day(number).day for number in range(3))]
+    assert [day[11] for day in days] == [None, 0, None, 3]
+    assert [day[12:] for day in days[2:]] == [
+        (None, 0, 0.0, None, "unknown", True),
+        (3 * 100.0 / 11, 0, 0.0, 3 * 100.0 / 11, "growing", False),
+    ]
 
 
 def test_a_break_that_a_later_sync_of_the_day_takes_back_compares_again(
@@ -80,9 +85,65 @@ def test_a_break_that_a_later_sync_of_the_day_takes_back_compares_again(
 ) -> None:
     for method, day in (("old", on_day(0)), ("new", on_day(1)), ("old", on_day(1, seconds=60))):
         sync(store, instance_id, {"a": DatabaseSize("a", 3 + day.at.second, method)}, day)
-        row = aggregates_of(store, instance_id)[0]["a", day.day]
-        assert row[-1] == (method == "new")
-    assert row[15] == 0
+        databases, days = aggregates_of(store, instance_id)
+        row = databases["a", day.day]
+        assert (row[-1], days[-1][-1]) == (method == "new",) * 2
+    assert row[15] == days[-1][11] == 0
+
+
+def test_a_break_of_what_no_longer_counts_is_none_of_the_instances(
+    store: AnyStore, instance_id: int
+) -> None:
+    sync(store, instance_id, {"a": DatabaseSize("a", 3, "old"), "b": 1}, on_day(0))
+    sync(store, instance_id, {"a": DatabaseSize("a", 9, "new"), "b": 1}, on_day(1))
+    sync(store, instance_id, {"b": 2}, on_day(1, seconds=60))
+    databases, days = aggregates_of(store, instance_id)
+    assert databases["a", on_day(1).day][-1]
+    assert (days[1][11], days[1][-1]) == (-2, False)
+
+
+def test_a_carried_size_breaks_the_instances_series_once(store: AnyStore, instance_id: int) -> None:
+    sync(store, instance_id, {"a": DatabaseSize("a", 3, "old"), "b": 1}, on_day(0))
+    sync(store, instance_id, {"a": DatabaseSize("a", 9, "new"), "b": 1}, on_day(1))
+    sync(store, instance_id, {"a": Outcome.DENIED, "b": 1}, on_day(2))
+    sync(store, instance_id, {"a": DatabaseSize("a", 9, "new"), "b": 1}, on_day(3))
+    days = aggregates_of(store, instance_id)[1]
+    assert [(day[11], day[-1]) for day in days] == [
+        (None, False), (None, True), (0, False), (0, False),
+    ]  # fmt: skip
+
+
+def test_a_size_of_a_day_without_a_total_breaks_the_next_days_total(
+    store: AnyStore, instance_id: int
+) -> None:
+    sync(store, instance_id, {"a": DatabaseSize("a", 3, "old"), "b": 1}, on_day(0))
+    with store.begin() as work:
+        offline = report_of({"a": DatabaseSize("a", 9, "new")})
+        work.repository.save_database_stats(instance_id, offline, on_day(1))
+        work.commit()
+    sync(store, instance_id, {"a": Outcome.DENIED, "b": 1}, on_day(2))
+    sync(store, instance_id, {"a": DatabaseSize("a", 9, "new"), "b": 1}, on_day(3))
+    days = aggregates_of(store, instance_id)[1]
+    assert [(day[10], day[11], day[-1]) for day in days[1:]] == [
+        (on_day(0).day, None, True), (on_day(2).day, 0, False),
+    ]  # fmt: skip
+
+
+def test_an_instances_break_needs_no_aggregates_of_its_databases(
+    store: AnyStore, instance_id: int
+) -> None:
+    sync(store, instance_id, {"a": DatabaseSize("a", 3, "old")}, on_day(0))
+    with store.begin() as work:
+        moment = on_day(1)
+        work.repository.save_database_stats(
+            instance_id, report_of({"a": DatabaseSize("a", 9, "new")}), moment
+        )
+        assert work.repository.update_instance_total_size(instance_id, moment)
+        work.aggregator.calculate_daily_aggregations_for_instance(instance_id, moment.day)
+        work.commit()
+    databases, days = aggregates_of(store, instance_id)
+    assert ("a", on_day(1).day) not in databases
+    assert (days[1][11], days[1][-1]) == (None, True)
 
 
 def test_growth_from_nothing_is_a_change_without_a_percentage(

@@ -29,6 +29,14 @@ INSERT INTO database_size_aggregations (instance_id, database_name, period_type,
     log_size_count, baseline_date, size_change_bytes, size_change_percent, growth_rate)
 VALUES (1, :name, 'daily', :day, :day, 1, 8, 8, 8, 0, 0, :baseline, 0, 0.0, 0.0)
 """
+INSTANCE_AGGREGATE = """
+INSERT INTO instance_size_aggregations (instance_id, period_type, period_start, period_end,
+    data_count, total_size_sum_bytes, max_total_size_bytes, min_total_size_bytes,
+    measured_count_sum, active_count_sum, max_active_count, min_active_count, baseline_date,
+    total_size_change_bytes, total_size_change_percent, active_count_change, growth_rate,
+    trend_direction)
+VALUES (1, 'daily', :day, :day, 1, 16, 16, 16, 2, 2, 2, 2, :baseline, 0, 0.0, 0, 0.0, 'stable')
+"""
 
 
 @pytest.fixture(params=[SQLITE, POSTGRESQL])
@@ -64,13 +72,17 @@ def test_the_first_version_becomes_the_ledgers(
         execute(old, SIZE, name=name, day=first, method="old", at=AT)
         execute(old, SIZE, name=name, day=second, method=method, at=AT)
         execute(old, AGGREGATE, name=name, day=second, baseline=first)
+    third = str(on_day(2).day)
+    execute(old, INSTANCE_AGGREGATE, day=second, baseline=first)
+    execute(old, INSTANCE_AGGREGATE, day=third, baseline=second)
     old.close()
 
     store = open_store(empty_url, upgrade=True)
     with store.begin() as work:
         instance = work.instances.get(1)
         sizes = work.reads.history(1, "other", DateRange(), Paging()).rows
-    changes = {name: row[15:] for (name, _), row in aggregates_of(store, 1)[0].items()}
+    databases, days = aggregates_of(store, 1)
+    changes = {name: row[15:] for (name, _), row in databases.items()}
     store.close()
     assert (instance.level, instance.tls) == (Level.DATABASE, Tls(TlsMode.VERIFY_CA, "/ca.pem"))
     assert instance.created_at == NOON
@@ -81,3 +93,7 @@ def test_the_first_version_becomes_the_ledgers(
         "same": (0, None, None, 0.0, None, None, 0.0, False),
         "other": (*(None,) * 7, True),
     }
+    assert [row[10:] for row in days] == [
+        (on_day(0).day, None, None, 0, None, None, "unknown", True),
+        (on_day(1).day, 0, 0.0, 0, None, 0.0, "stable", False),
+    ]

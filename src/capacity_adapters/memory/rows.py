@@ -88,6 +88,7 @@ class InstanceAggregate:
     active_count_change_percent: float | None
     growth_rate: float | None
     trend_direction: str
+    is_break: bool
 
 
 def bound_to(instance: Instance) -> Bound:
@@ -196,13 +197,20 @@ def database_aggregate(row: SizeRow, baseline: SizeRow | None) -> DatabaseAggreg
     )
 
 
-def instance_aggregate(day: InstanceDay, baseline: InstanceDay | None) -> InstanceAggregate:
-    """One day of an instance against the last day that is known."""
+def instance_aggregate(
+    day: InstanceDay, baseline: InstanceDay | None, *, is_break: bool
+) -> InstanceAggregate:
+    """One day of an instance against the last day that is known.
+
+    `is_break`: the size of one of its databases was found out in another way on that day.
+    """
     total = day.total_size_bytes + day.carried_size_bytes
     total_before = count_before = None
     if baseline is not None:
         total_before = baseline.total_size_bytes + baseline.carried_size_bytes
         count_before = baseline.active_count
+    if is_break:
+        total_before = None
     change = _change(total, total_before)
     count_change = _change(day.active_count, count_before)
     percent = _percent(change, total_before)
@@ -224,6 +232,7 @@ def instance_aggregate(day: InstanceDay, baseline: InstanceDay | None) -> Instan
         active_count_change_percent=_percent(count_change, count_before),
         growth_rate=percent,
         trend_direction=_trend(percent),
+        is_break=is_break,
     )
 
 

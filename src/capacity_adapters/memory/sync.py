@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from datetime import date
+from datetime import date, timedelta
+from typing import Final
 
 from attrs import evolve, frozen
 
@@ -12,6 +13,7 @@ from capacity_adapters.memory.rows import (
     Work,
     database_aggregate,
     instance_aggregate,
+    is_break,
     latest_size,
     living,
 )
@@ -19,6 +21,8 @@ from capacity_adapters.names import refuse_unstorable
 from capacity_core.inventory import InventoryChange
 from capacity_core.model import MAX_BYTES, CapacityReport, Instance, LastSync, Moment, Outcome
 from capacity_core.reads import InstanceDay, SizeRow
+
+_ONE_DAY: Final = timedelta(days=1)
 
 
 @frozen
@@ -138,5 +142,17 @@ class MemoryAggregator:
         if day in days:
             earlier = [known for known in days if known < day]
             baseline = days[max(earlier)] if earlier else None
-            aggregate = instance_aggregate(days[day], baseline)
+            broken = baseline is not None and self._is_break(
+                instance_id, day, baseline.collected_date
+            )
+            aggregate = instance_aggregate(days[day], baseline, is_break=broken)
             state.instance_aggregates[instance_id, day] = aggregate
+
+    def _is_break(self, instance_id: int, day: date, baseline: date) -> bool:
+        state = self._work.read()
+        active = [name for name, known in state.databases[instance_id].items() if known.is_active]
+        for days in (state.sizes.get((instance_id, name), {}) for name in active):
+            row = latest_size(days, day + _ONE_DAY)
+            if row is not None and is_break(row, latest_size(days, baseline + _ONE_DAY)):
+                return True
+        return False

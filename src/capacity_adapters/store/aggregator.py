@@ -84,6 +84,17 @@ FROM compared WHERE true
 """,  # noqa: S608 -- our own names
 )
 
+
+def _method_on(day: str) -> str:
+    """Look up how the size that counts for the day was found out: its own or a carried one."""
+    return f"""(
+            SELECT stats.method FROM database_size_stats AS stats
+            WHERE stats.instance_id = :instance_id AND stats.database_name = known.database_name
+                AND stats.collected_date <= {day} AND stats.size_bytes IS NOT NULL
+            ORDER BY stats.collected_date DESC LIMIT 1)"""  # noqa: S608 -- our own names
+
+
+# Breaks are looked for in the sizes: the aggregates of the databases may have failed by themselves.
 _INSTANCE = _upsert(
     instance_size_aggregations,
     f"""
@@ -93,14 +104,20 @@ WITH today AS MATERIALIZED (
         WHERE earlier.instance_id = :instance_id
             AND earlier.collected_date < :day) AS baseline_date
     FROM instance_size_stats WHERE instance_id = :instance_id AND collected_date = :day
+), series AS MATERIALIZED (
+    SELECT today.*, baseline_date IS NOT NULL AND EXISTS (
+        SELECT 1 FROM instance_databases AS known
+        WHERE known.instance_id = :instance_id AND known.is_active
+            AND {_method_on(":day")} <> {_method_on("today.baseline_date")}) AS is_break
+    FROM today
 ), compared AS MATERIALIZED (
-    SELECT today.*, (
+    SELECT series.*, CASE WHEN NOT is_break THEN (
         SELECT total_size_bytes + carried_size_bytes FROM instance_size_stats
-        WHERE instance_id = :instance_id AND collected_date = baseline_date) AS total_before, (
+        WHERE instance_id = :instance_id AND collected_date = baseline_date) END AS total_before, (
         SELECT stats.active_count FROM instance_size_stats AS stats
         WHERE stats.instance_id = :instance_id
             AND stats.collected_date = baseline_date) AS count_before
-    FROM today
+    FROM series
 ), grown AS MATERIALIZED (
     SELECT compared.*, {_percent("(total - total_before)", "total_before")} AS percent
     FROM compared
@@ -110,7 +127,8 @@ SELECT :instance_id, 'daily', :day, :day, 1, total, total, total, measured_count
     active_count - count_before, {_percent("(active_count - count_before)", "count_before")},
     percent,
     CASE WHEN percent IS NULL THEN 'unknown' WHEN percent > 5 THEN 'growing'
-        WHEN percent < -5 THEN 'shrinking' ELSE 'stable' END
+        WHEN percent < -5 THEN 'shrinking' ELSE 'stable' END,
+    is_break
 FROM grown WHERE true
 """,  # noqa: S608 -- our own names
 )

@@ -208,6 +208,7 @@ instance_size_aggregations = Table(
     Column("active_count_change_percent", Double),
     Column("growth_rate", Double),
     Column("trend_direction", Text, nullable=False),
+    Column("is_break", Boolean, nullable=False, server_default=false()),
 )
 
 

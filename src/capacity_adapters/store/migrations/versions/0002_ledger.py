@@ -22,6 +22,14 @@ WHERE period_type = 'daily' AND baseline_date IS NOT NULL AND (
         AND stats.database_name = database_size_aggregations.database_name
         AND stats.collected_date = database_size_aggregations.baseline_date)
 """
+# Which databases were active then is not kept, but those measured that day were.
+_MARK_INSTANCES = """
+UPDATE instance_size_aggregations SET is_break = true, total_size_change_bytes = NULL,
+    total_size_change_percent = NULL, growth_rate = NULL, trend_direction = 'unknown'
+WHERE period_type = 'daily' AND baseline_date IS NOT NULL AND (instance_id, period_start) IN (
+    SELECT instance_id, period_start FROM database_size_aggregations
+    WHERE period_type = 'daily' AND is_break)
+"""
 
 
 def upgrade() -> None:
@@ -32,6 +40,8 @@ def upgrade() -> None:
     for name in ("used_size_bytes", "ceiling_bytes", "duration_ms"):
         op.add_column("database_size_stats", sa.Column(name, sa.BigInteger))
     op.add_column("database_size_stats", sa.Column("freshness", sa.Text))
-    is_break = sa.Column("is_break", sa.Boolean, nullable=False, server_default=sa.false())
-    op.add_column("database_size_aggregations", is_break)
+    for table in ("database_size_aggregations", "instance_size_aggregations"):
+        is_break = sa.Column("is_break", sa.Boolean, nullable=False, server_default=sa.false())
+        op.add_column(table, is_break)
     op.execute(_MARK_BREAKS)
+    op.execute(_MARK_INSTANCES)
