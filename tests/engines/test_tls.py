@@ -1,6 +1,7 @@
 """TLS to real servers: what each mode demands of the certificate."""
 
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -268,3 +269,13 @@ def test_a_server_without_tls_is_refused_unless_it_is_merely_preferred(
         assert refusal(evolve(instance, tls=Tls(mode))) == Reason.TLS
     for mode in (TlsMode.PREFER, TlsMode.INSECURE):
         assert not is_encrypted(evolve(instance, tls=Tls(mode)))
+
+
+@pytest.mark.parametrize("mode", [*VERIFIED, *UNVERIFIED])
+def test_a_refused_login_is_tried_once(encrypted: Encrypted, mode: TlsMode) -> None:
+    login = f"stranger-{mode}"
+    ca = encrypted.made.ca if mode in VERIFIED else None
+    assert refusal(encrypted.instance(mode, ca, username=login)) == Reason.AUTH_FAILED
+    log = (encrypted.server.folder / "server.log").read_text()
+    refusals = re.findall(f"(?:failed|denied) for user [\"']{login}[\"']", log)
+    assert len(refusals) == 1

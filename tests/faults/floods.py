@@ -52,7 +52,10 @@ def flood_of_rows(peer: socket.socket, done: threading.Event) -> None:
     length, code = struct.unpack("!II", peer.recv(8))
     if length == 8 and code == 80877103:  # SSLRequest
         peer.sendall(b"N")
-        (length,) = struct.unpack("!I", peer.recv(4))
+        said = peer.recv(4)
+        if not said:  # it comes again, without TLS
+            return
+        (length,) = struct.unpack("!I", said)
         peer.recv(length - 4)
     else:
         peer.recv(length - 8)

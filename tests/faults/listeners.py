@@ -15,6 +15,7 @@ DRIP_SECONDS = 0.05
 POSTGRES_WORDS = (
     b"N" + b"R\x00\x00\x00\x17\x00\x00\x00\x0aSCRAM-SHA-256\x00\x00" + b"S\x00\x00\x10\x00"
 )
+SSL_REQUEST = (80877103).to_bytes(4)
 MYSQL_WORDS = b"\x6e\x00\x00\x00\x0a5.5.5-10.11.19-MariaDB\x00" + b"\x01" * 100
 TNS_WORDS = b"\x00\x6e\x00\x00\x02\x00\x00\x00\x01\x3a" + b"\x00" * 90  # ACCEPT
 TDS_WORDS = b"\x04\x01\x00\x6e\x00\x00\x01\x00" + b"\x00\x00\x15\x00\x06" + b"\x00" * 90  # PRELOGIN
@@ -53,6 +54,12 @@ def dripping(words: bytes) -> Behave:
         done.wait()
 
     return behave
+
+
+def dripping_like_postgres(peer: socket.socket, done: threading.Event) -> None:
+    """Say N to those only who ask for TLS, as a server without it does."""
+    asks_for_tls = peer.recv(8, socket.MSG_PEEK)[4:] == SSL_REQUEST
+    dripping(POSTGRES_WORDS if asks_for_tls else POSTGRES_WORDS[1:])(peer, done)
 
 
 def saying(words: bytes) -> Behave:

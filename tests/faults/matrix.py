@@ -33,6 +33,10 @@ GREETINGS: Mapping[str, bytes] = MappingProxyType(
         "sqlserver": listeners.TDS_WORDS,
     }
 )
+DRIPS: Mapping[str, listeners.Behave] = MappingProxyType(
+    {name: listeners.dripping(words) for name, words in GREETINGS.items()}
+    | {"postgresql": listeners.dripping_like_postgres}
+)
 LISTENERS: Mapping[str, Listener] = MappingProxyType(
     {
         "closed": lambda _: listeners.closed(),
@@ -41,7 +45,7 @@ LISTENERS: Mapping[str, Listener] = MappingProxyType(
         "closer": lambda _: listening(listeners.closer),
         "reset": lambda _: listening(listeners.reset),
         "http": lambda _: listening(listeners.http),
-        "drip": lambda db_type: listening(listeners.dripping(GREETINGS[db_type])),
+        "drip": lambda db_type: listening(DRIPS[db_type]),
         "backlog": lambda _: listeners.full_backlog(),
         "flood": lambda db_type: listening(FLOODS[db_type]),
     }

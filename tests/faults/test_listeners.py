@@ -56,7 +56,7 @@ def test_nobody_unknown_is_told_the_password_itself(plugin: str, tls: str) -> No
     with listening(asking) as port:
         instance = port_instance("mysql" if plugin else "postgresql", port, tls=Tls(tls))
         assert refusal(instance, "hunter2") == "tls"
-    assert heard == [b""]
+    assert set(heard) == {b""}
 
 
 @pytest.mark.parametrize("fault", ["silent", "drip", "garbage"])

@@ -21,11 +21,12 @@ from capacity_adapters.engines.authorities import stamp_of
 from capacity_adapters.engines.deadline import Guard
 from capacity_adapters.engines.engine import Target
 from capacity_adapters.engines.identities import identity_of
-from capacity_adapters.engines.postgresql.errors import meaning_of
+from capacity_adapters.engines.postgresql.errors import codes_in, meaning_of
 from capacity_adapters.engines.postgresql.verbosity import tell_codes
 from capacity_core.model import CollectFailed, Failure, Reason, Tls, TlsMode
 
 CANCEL_SECONDS: Final = 0.25
+KIND_OF_CONNECTION: Final = "28000"  # pg_hba.conf may mind that it is encrypted
 SEARCH_PATH: Final = "search_path=pg_catalog"
 
 # Everything that libpq would otherwise read from the environment or the home directory.
@@ -134,11 +135,33 @@ def log_in(target: Target, guard: Guard, address: IPAddress, by: float) -> Link:
 def _started(target: Target, address: IPAddress, options: str, by: float) -> tuple[PGconn, bool]:
     """Start with the options, or without where a pooler refuses them; say which it was."""
     try:
-        return _start(_conninfo(target, address, options), by), False
+        return _protected(target, address, options, by), False
     except psycopg.OperationalError as error:
         if "unsupported startup parameter" not in str(error):
             raise
-    return _start(_conninfo(target, address, ""), by), True
+    return _protected(target, address, "", by), True
+
+
+def _protected(target: Target, address: IPAddress, options: str, by: float) -> PGconn:
+    """Start with the instance's TLS mode.
+
+    libpq's own `prefer` would try a login that was refused over TLS once more without: a wrong
+    password would count twice towards a lock-out.
+    """
+    mode = target.instance.tls.mode
+    if mode is not TlsMode.PREFER:
+        return _start(_conninfo(target, address, options, mode), by)
+    try:
+        return _start(_conninfo(target, address, options, TlsMode.REQUIRE), by)
+    except psycopg.OperationalError as error:
+        refused = codes_in(str(error))
+        if set(refused) - {KIND_OF_CONNECTION}:
+            raise
+        first = f"{error}\n" if refused else ""
+    try:
+        return _start(_conninfo(target, address, options, TlsMode.INSECURE), by)
+    except psycopg.OperationalError as error:
+        raise psycopg.OperationalError(first + str(error)) from error
 
 
 @contextmanager
@@ -189,7 +212,7 @@ _EVENTS: Mapping[int, int] = MappingProxyType(
 )
 
 
-def _conninfo(target: Target, address: IPAddress, options: str) -> str:
+def _conninfo(target: Target, address: IPAddress, options: str, mode: TlsMode) -> str:
     instance = target.instance
     tls = instance.tls
     if tls.ca and tls.mode in VERIFYING:
@@ -204,7 +227,7 @@ def _conninfo(target: Target, address: IPAddress, options: str) -> str:
         password=target.password.reveal(),
         dbname=instance.database_name or "postgres",
         options=options,
-        sslmode="disable" if tls.mode is TlsMode.INSECURE else str(tls.mode),
+        sslmode="disable" if mode is TlsMode.INSECURE else str(mode),
         sslrootcert=authorities if tls.mode in VERIFYING else NOWHERE,
         **{**FIXED, **_identity(tls), **methods(tls.mode)},
     )

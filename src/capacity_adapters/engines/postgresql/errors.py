@@ -136,6 +136,11 @@ _CODE: Final = re.compile(r":  ([0-9A-Z]{5}): ")
 _ROUTINE: Final = re.compile(r":  (\w+), [\w./-]+:\d+$", re.MULTILINE)
 
 
+def codes_in(message: str) -> list[str]:
+    """List the codes that a server, once reached, refused a connect with."""
+    return _CODE.findall(message)
+
+
 def meaning_of(sqlstate: str | None, message: str) -> Meaning | None:
     """Read a statement's code, or what a failed connect says; None if it is in no table.
 
