@@ -9,6 +9,11 @@ import pytest
 import capacity_core
 from capacity_core.decisions import DECISIONS
 from capacity_core.messages import CATALOGUE, Language, Text, render, text
+from capacity_core.messages.answers import ANSWERS
+from capacity_core.messages.checks import CHECKS
+from capacity_core.messages.fields import FIELDS
+from capacity_core.messages.hints import HINTS
+from capacity_core.messages.store_faults import STORE_FAULTS
 from capacity_core.model import CollectFailed, Failure, Outcome, Reason, Unmeasured, sql_cure
 
 pytestmark = pytest.mark.unit
@@ -69,3 +74,8 @@ def test_a_coordinator_may_give_its_own_hint_or_none() -> None:
     assert CollectFailed(Reason.TLS, "own words").failure.hint == Text("own words")
     assert CollectFailed(Reason.TLS).failure == Failure.of(Reason.TLS)
     assert CollectFailed(Reason.TLS, text("hint.other")).failure.hint == text("hint.other")
+
+
+def test_no_key_is_in_two_catalogues() -> None:
+    parts = (ANSWERS, FIELDS, HINTS, CHECKS, STORE_FAULTS)
+    assert sum(map(len, parts)) == len(CATALOGUE)

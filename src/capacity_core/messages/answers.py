@@ -1,0 +1,93 @@
+"""What the product says of an action, a request or a sync's result."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from capacity_core.messages.language import Translation
+
+ANSWERS: Final[Mapping[str, Translation]] = MappingProxyType(
+    {
+        # The action's own sentences.
+        "sync.succeeded": Translation(
+            "实例 {name} 的容量同步任务已成功完成", "Capacity sync of instance {name} completed"
+        ),
+        "sync.saved": Translation(
+            "成功采集并保存 {n} 个数据库的容量信息", "Measured and kept the sizes of {n} databases"
+        ),
+        "sync.inventory_only": Translation(
+            "未发现活跃数据库,已仅同步数据库列表",
+            "No active database found; only the list of databases was synced",
+        ),
+        "sync.connect_failed": Translation(
+            "无法连接到实例 {name}", "Could not connect to instance {name}"
+        ),
+        "sync.collect_failed": Translation("容量采集失败", "Collecting the sizes failed"),
+        "sync.nothing_measured": Translation(
+            "未采集到任何数据库大小数据", "No database could be measured"
+        ),
+        "sync.in_progress": Translation(
+            "实例 {name} 正在同步中", "A sync of instance {name} is already running"
+        ),
+        "sync.engine_not_supported": Translation(
+            "实例 {name} 的数据库类型未安装", "The engine of instance {name} is not installed"
+        ),
+        # Other answers.
+        "done": Translation("操作成功", "Done"),
+        "instance.created": Translation("实例 {name} 已创建", "Instance {name} created"),
+        "instance.changed": Translation("实例 {name} 已更新", "Instance {name} changed"),
+        "instance.removed": Translation("实例 {name} 已删除", "Instance {name} removed"),
+        "error.instance_missing": Translation("实例不存在", "No such instance"),
+        "error.database_missing": Translation(
+            "实例没有名为 {name} 的数据库", "The instance has no database named {name}"
+        ),
+        "error.token_missing": Translation("令牌不存在", "No such token"),
+        "error.not_found": Translation("资源不存在", "Not found"),
+        "error.method": Translation("不支持的请求方法", "Method not allowed"),
+        "error.internal": Translation(
+            "服务器内部错误", "Internal error; the log has the details under this error_id"
+        ),
+        "error.unauthenticated": Translation(
+            "请提供有效的访问令牌", "A valid bearer token is required"
+        ),
+        "error.forbidden": Translation("需要 {scope} 权限", "This needs the scope {scope}"),
+        "error.refused": Translation("请求被拒绝", "The request was refused"),
+        "error.too_large": Translation("请求内容过大", "The request body is too large"),
+        "error.malformed": Translation(
+            "请求内容无法解析: {why}", "The request is malformed: {why}"
+        ),
+        "error.name_taken": Translation("名称 {name} 已存在", "The name {name} is taken"),
+        "error.other_user": Translation(
+            "该地址已登记为实例 {name}(用户 {user}), 请用 instance edit 修改",
+            "This address is registered as {name} with user {user}; change it with "
+            "`capacity instance edit {name} --username ...`",
+        ),
+        "error.instance_moved": Translation(
+            "实例 {name} 在同步期间被修改, 请重新同步",
+            "Instance {name} was changed during its sync: sync it again",
+        ),
+        "error.other_database": Translation(
+            "该地址已登记为实例 {name}(数据库 {database}), 请用 instance edit 修改",
+            "This address is registered as {name} with database {database}; change it with "
+            "`capacity instance edit {name} --database-name ...`",
+        ),
+        # Warnings in a result.
+        "warning.inventory_incomplete": Translation(
+            "登录账号看不到全部数据库, 未见的数据库保持原状。{cure}",
+            "The login cannot see every database; those unseen were left as they are. {cure}",
+        ),
+        "warning.aggregation_failed": Translation(
+            "容量同步后触发聚合失败", "The sizes were kept, but their daily aggregation failed"
+        ),
+        "warning.total_overflow": Translation(
+            "实例总容量超出 64 位整数, 未保存",
+            "The instance's total exceeds 64 bits and was not kept",
+        ),
+        # Suggestions of the error envelope, a category each.
+        "suggest.validation": Translation("检查请求参数", "Check the request's parameters"),
+        "suggest.authentication": Translation("使用有效的令牌", "Use a valid token"),
+        "suggest.authorization": Translation("检查令牌的权限", "Check the token's scope"),
+        "suggest.business": Translation("确认资源和业务规则", "Check the resource and the rules"),
+        "suggest.system": Translation("查看错误日志", "Look into the service's log"),
+    }
+)
