@@ -172,6 +172,17 @@ def test_a_day_without_sizes_has_no_aggregates(store: AnyStore, instance_id: int
     assert aggregates_of(store, instance_id) == ({}, [])
 
 
+def test_totals_of_an_instance_without_databases_compare(store: AnyStore, instance_id: int) -> None:
+    for moment in (on_day(0), on_day(1)):
+        with store.begin() as work:
+            work.repository.update_instance_total_size(instance_id, moment)
+            work.aggregator.calculate_daily_aggregations_for_instance(instance_id, moment.day)
+            work.commit()
+    assert [(day[11], day[-1]) for day in aggregates_of(store, instance_id)[1]] == [
+        (None, False), (0, False),
+    ]  # fmt: skip
+
+
 def test_huge_sizes_compare_exactly(store: AnyStore, instance_id: int) -> None:
     huge = 2**62 + 1
     sync(store, instance_id, {"a": huge}, on_day(0))

@@ -150,7 +150,8 @@ class MemoryAggregator:
 
     def _is_break(self, instance_id: int, day: date, baseline: date) -> bool:
         state = self._work.read()
-        active = [name for name, known in state.databases[instance_id].items() if known.is_active]
+        databases = state.databases.get(instance_id, {})
+        active = [name for name, known in databases.items() if known.is_active]
         for days in (state.sizes.get((instance_id, name), {}) for name in active):
             row = latest_size(days, day + _ONE_DAY)
             if row is not None and is_break(row, latest_size(days, baseline + _ONE_DAY)):
