@@ -25,7 +25,7 @@ def test_a_folder_that_may_be_read_lacks_nothing(cli: Cli, folder: Path) -> None
         ["list_folder", "ok"],
         ["read_each_file", "ok"],
     ]
-    assert said.out.endswith("Nothing is missing to size every database of dbs\n")
+    assert said.out.endswith("No right is missing to size the databases of dbs\n")
 
 
 @unit

@@ -18,7 +18,7 @@ def tls_options(command: Command) -> Command:
         click.option(
             "--tls",
             type=click.Choice([mode.value for mode in TlsMode]),
-            help="Kept with the instance, but by `doctor`.",
+            help="Kept with the instance, except by `doctor`.",
         ),
     ):
         command = option(command)

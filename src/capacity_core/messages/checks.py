@@ -9,7 +9,7 @@ from capacity_core.messages.language import Translation
 CHECKS: Final[Mapping[str, Translation]] = MappingProxyType(
     {
         "doctor.ready": Translation(
-            "实例 {name} 权限齐备", "Nothing is missing to size every database of {name}"
+            "实例 {name} 权限齐备", "No right is missing to size the databases of {name}"
         ),
         "doctor.lacking": Translation(
             "实例 {name} 有缺少或无法确认的权限",
