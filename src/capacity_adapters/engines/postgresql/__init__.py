@@ -77,7 +77,12 @@ class _Postgres:
     _known: dict[str, _Known] = field(factory=dict, init=False)
 
     def inventory(self) -> Inventory:
-        self._known = dict(map(_known, self.main.ask(DATABASES)))
+        self._known.clear()
+        seen = map(_known, self.main.ask(DATABASES))
+        for name, known in sorted(seen, key=lambda each: each[1].oid):
+            # Bytes that are no text show as escapes, which may be the name of an older database.
+            taken = name in self._known
+            self._known[f"{name} (oid {known.oid})" if taken else name] = known
         return Inventory(
             tuple(SeenDatabase(name, name in SYSTEM_DATABASES) for name in self._known)
         )
