@@ -33,8 +33,9 @@ HINTS: Final[Mapping[str, Translation]] = MappingProxyType(
             "The path is missing or unreadable: check it and its rights",
         ),
         "hint.timeout": Translation(
-            "实例未在限期内应答: 检查其负载和网络, 或提高限期",
-            "No answer in time: check the server's load and the network, or raise the deadline",
+            "实例未在限期内应答: 检查 db_type 和端口、服务器负载和网络, 或提高限期",
+            "No answer in time: check db_type and port, the server's load and the network, or raise"
+            " the deadline",
         ),
         "hint.tls": Translation(
             "TLS 握手失败: 检查 TLS 模式、CA 和证书中的名称",
@@ -83,12 +84,12 @@ HINTS: Final[Mapping[str, Translation]] = MappingProxyType(
         "hint.auth_failed.or_expired": Translation(
             "用户名或密码不正确, 或密码已过期: 更新实例的凭据。若已过期 (VALID UNTIL): {cure}",
             "Wrong user or password, or the password has expired: update the instance's"
-            " credential. If it has expired (VALID UNTIL): {cure}",
+            " credential, or prolong the password (VALID UNTIL). {cure}",
         ),
         "hint.auth_failed.or_no_login": Translation(
             "用户不存在, 或不允许登录 (NOLOGIN): 更新实例的凭据。若不允许登录: {cure}",
             "There is no such user, or it may not log in (NOLOGIN): update the instance's"
-            " credential. If it may not: {cure}",
+            " credential, or let it log in. {cure}",
         ),
         "hint.auth_failed.user": Translation(
             "用户不存在: 更新实例的凭据",
