@@ -13,6 +13,7 @@ from capacity_adapters.engines.sqlserver.queries import RIGHTS
 LOGIN = "mon]itor"
 ROWS, LOG, STREAM = 0, 1, 2
 ENTER = "CONNECT ANY DATABASE"
+ERROR_COLUMNS = 2
 NO_ROWS = Rows(())
 
 
@@ -40,9 +41,10 @@ class Catalogue:
         if query.startswith(("SET NOCOUNT ON; SET DEADLOCK", "use ")):
             return ()
         if "@there" in query:
+            ended = [each for part in self.inside for each in _ended(part)]
             if self.breaks_off:
-                raise HangUp(*self.inside)
-            return self.inside
+                raise HangUp(*ended)
+            return ended
         held = tuple(self.rights.get(right) for right in RIGHTS)
         files = self.files if isinstance(self.files, Failed) else Rows(self.files)
         told: dict[str, Part] = {
@@ -53,6 +55,13 @@ class Catalogue:
             queries.AZURE_SIZES: self.published,
         }
         return self.inside if query == queries.INSIDE else (told[query],)
+
+
+def _ended(part: Part) -> tuple[Part, ...]:
+    """Tell what a database says of its files, and that this was all; an error ends by itself."""
+    if isinstance(part, Failed) or len(part.rows[-1]) == ERROR_COLUMNS:
+        return (part,)
+    return (part, Rows([part.rows[-1][:1]]))
 
 
 def denied(*rights: str) -> dict[str, int | None]:

@@ -260,6 +260,33 @@ def test_sizes_survive_that_looking_into_databases_breaks_off(serve: Serve) -> N
     assert outcomes(report) == {"snap": "error"}
 
 
+def test_half_of_what_a_database_tells_is_not_its_size(serve: Serve) -> None:
+    catalogue = Catalogue(
+        databases=[database(5, "shop"), database(6, "streams"), database(7, "own")],
+        files=[
+            (5, "shop", ROWS, 5, 5, 0),
+            (5, "shop", LOG, 3, 3, 0),
+            (6, "streams", ROWS, 6, 6, 0),
+            (6, "streams", STREAM, 0, 0, 1),
+            (7, "own", None, None, None, None),
+        ],
+    )
+
+    def breaks_off_after(number: int) -> Callable[[str], Sequence[Part]]:
+        def answer(query: str) -> Sequence[Part]:
+            if "@there" in query:
+                raise HangUp(Rows([(number, ROWS, 5, 5, 0, 4)]))
+            return catalogue.answer(query)
+
+        return answer
+
+    for number in (5, 6, 7):
+        _, report = ask(serve(breaks_off_after(number))[1])
+        told = [(each.name, each.size_bytes, each.used_size_bytes) for each in report.sizes]
+        assert told == [("shop", 8 * 8192, None)]
+        assert outcomes(report) == {"streams": "error", "own": "error"}
+
+
 def test_names_come_as_they_are(serve: Serve) -> None:
     names = ["Shop", "shop", " a ] b ", "数据库 'x'", "名" * 128]
     known = [database(5 + at, name) for at, name in enumerate(names)]

@@ -158,13 +158,14 @@ class SqlServer:
     def _inside(self, enterable: list[Known]) -> dict[int, Told]:
         """Ask each of these for itself. What is not learned here is no reason to lose the rest."""
         told: dict[int, Told] = {}
+        begun: dict[int, Files] = {}
 
         def take(row: Row) -> None:
             database, answer = inside_row(row)
-            known = told.get(database, ())
-            if isinstance(answer, tuple) and isinstance(known, tuple):
-                answer = known + answer
-            told[database] = answer
+            if isinstance(answer, tuple):
+                begun[database] = begun.get(database, ()) + answer
+            else:
+                told[database] = begun.get(database, ()) if answer is None else answer
 
         ids = sorted(each.id for each in enterable)
         try:

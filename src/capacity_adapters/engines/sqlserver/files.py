@@ -82,9 +82,14 @@ def file_row(row: Sequence[object]) -> tuple[tuple[int, str], Files]:
     raise CollectFailed(Reason.PROTOCOL)
 
 
-def inside_row(row: Sequence[object]) -> tuple[int, Told]:
-    """Read a row of INSIDE with the database's id before it, or the number of its error."""
+def inside_row(row: Sequence[object]) -> tuple[int, Told | None]:
+    """Read a row of INSIDE with the database's id before it, or the number of its error.
+
+    The id alone says that the database has told all, and gives None.
+    """
     match row:
+        case [int(number)]:
+            return number, None
         case [int(number), int(error)]:
             return number, error
         case [int(number), int(kind), int(pages), int(most), int(endless), int() | None as used]:

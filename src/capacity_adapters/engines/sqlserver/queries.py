@@ -43,7 +43,8 @@ FROM (SELECT type, size, max_size, growth,
     FROM sys.database_files) AS files
 GROUP BY type
 """  # noqa: S608 -- put together from our own words
-# The server itself goes from database to database; each answers or fails on its own.
+# The server itself goes from database to database; each answers or fails on its own. Its id alone
+# ends an answer, for without it some files may be missing.
 _QUOTED_INSIDE: Final = INSIDE.replace("SELECT", "SELECT @id,", 1).replace("'", "''")
 EACH_INSIDE: Final = f"""
 SET NOCOUNT ON; SET LOCK_TIMEOUT 2000;
@@ -57,6 +58,7 @@ WHILE @@FETCH_STATUS = 0
 BEGIN
     BEGIN TRY
         EXEC @there N'{_QUOTED_INSIDE}', N'@id int', @id;
+        SELECT @id;
     END TRY
     BEGIN CATCH
         SELECT @id, ERROR_NUMBER();
