@@ -13,6 +13,7 @@ from capacity_core.messages.answers import ANSWERS
 from capacity_core.messages.checks import CHECKS
 from capacity_core.messages.fields import FIELDS
 from capacity_core.messages.hints import HINTS
+from capacity_core.messages.special import SPECIAL
 from capacity_core.messages.store_faults import STORE_FAULTS
 from capacity_core.model import CollectFailed, Failure, Outcome, Reason, Unmeasured, sql_cure
 
@@ -77,5 +78,5 @@ def test_a_coordinator_may_give_its_own_hint_or_none() -> None:
 
 
 def test_no_key_is_in_two_catalogues() -> None:
-    parts = (ANSWERS, FIELDS, HINTS, CHECKS, STORE_FAULTS)
+    parts = (ANSWERS, FIELDS, HINTS, CHECKS, STORE_FAULTS, SPECIAL)
     assert sum(map(len, parts)) == len(CATALOGUE)

@@ -307,6 +307,21 @@ def test_mariadb_misses_rights_and_their_cures_are_enough(
     assert all_green(examined(little), little)
 
 
+def test_the_anonymous_account_s_rights_are_nobody_s(maria: Server) -> None:
+    run_in_mariadb(maria, "CREATE USER shadowed IDENTIFIED BY 'secret'")
+    run_in_mariadb(maria, f"CREATE USER ''@'{HOST}'")
+    try:
+        found = examined(server_instance(maria, username="shadowed"), "")
+        refused = examined(server_instance(maria, username="shadowed"))
+    finally:
+        run_in_mariadb(maria, f"DROP USER ''@'{HOST}', shadowed")
+    assert found.failure is not None
+    assert found.failure.hint.key == "hint.auth_failed.anonymous"
+    assert printed_cures(found.checks) == []
+    assert refused.failure is not None
+    assert refused.failure.hint.key == "hint.auth_failed.or_host"
+
+
 def test_mariadb_s_script_is_enough_and_reads_no_data(maria: Server) -> None:
     user = "o'ha`ra \\é"
     script = only_script("mysql", user)

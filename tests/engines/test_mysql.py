@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ from capacity_adapters.engines import mysql
 from capacity_adapters.engines.mysql import FILES, TABLES
 from capacity_adapters.engines.mysql.connect import Flavour, flavour_of
 from capacity_adapters.engines.mysql.shared import Shared, shared_sizes
-from capacity_core.model import CollectFailed, Freshness, Reason
+from capacity_core.messages import text
+from capacity_core.model import CollectFailed, Freshness, Reason, Unmeasured, sql_cure
 
 pytestmark = pytest.mark.live
 
@@ -267,6 +268,17 @@ def test_rights_that_come_with_a_role_count(
     assert sizes(report) == true_sizes(mariadb, folders)
 
 
+def found_by(
+    unmeasured: Sequence[Unmeasured], admin: "pymysql.cursors.Cursor"
+) -> list[tuple[str, str]]:
+    """Run what each hint prints; gives the tables that it finds, and the hint's cause."""
+    found: list[tuple[str, str]] = []
+    for each in unmeasured:
+        admin.execute(str(each.hint.params["find"]))
+        found += [(str(row[0]), each.hint.key.removeprefix("mysql.")) for row in admin.fetchall()]
+    return found
+
+
 def test_a_table_that_cannot_be_read_spoils_its_schema_alone(
     mariadb: Server, folders: dict[str, Path]
 ) -> None:
@@ -277,25 +289,32 @@ def test_a_table_that_cannot_be_read_spoils_its_schema_alone(
         (mariadb.folder / "data" / "damaged" / "t.MYI").write_bytes(b"not an index")
         try:
             _, report = ask(server_instance(mariadb))
+            found = found_by(report.unmeasured, admin)
         finally:
             admin.execute("DROP DATABASE damaged")
     assert outcomes(report) == {"damaged": "error"}
     assert sizes(report) == true_sizes(mariadb, folders)
+    assert found == [("t", "damaged")]
 
 
 def test_a_table_whose_size_nobody_tells_is_no_zero(
     mariadb: Server, folders: dict[str, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
+    name = "com'mas\\"
     with mariadb_admin(mariadb) as admin:
-        admin.execute("CREATE DATABASE commas")
-        admin.execute("CREATE TABLE commas.t (x INT NOT NULL) ENGINE=CSV")
-        admin.execute("INSERT INTO commas.t VALUES (1), (2), (3)")
+        admin.execute(f"CREATE DATABASE {quoted(name)}")
+        admin.execute(f"CREATE TABLE {quoted(name)}.t (x INT NOT NULL) ENGINE=CSV")
+        admin.execute(f"CREATE TABLE {quoted(name)}.plain (x INT NOT NULL) ENGINE=InnoDB")
+        admin.execute(f"USE {quoted(name)}")
+        admin.execute("INSERT INTO t VALUES (1), (2), (3)")
         try:
             _, report = ask(server_instance(mariadb))
+            found = found_by(report.unmeasured, admin)
         finally:
-            admin.execute("DROP DATABASE commas")
-    assert outcomes(report) == {"commas": "error"}
-    assert "commas" in caplog.text
+            admin.execute(f"DROP DATABASE {quoted(name)}")
+    assert outcomes(report) == {name: "error"}
+    assert found == [("t", "untold")]
+    assert f"in each of: {name!a}\n" in caplog.text
     assert sizes(report) == true_sizes(mariadb, folders)
 
 
@@ -394,6 +413,32 @@ def test_wrong_logins_are_told_apart(mariadb: Server, login: str) -> None:
         "expired": Reason.ACCOUNT_LOCKED,
         "out of connections": Reason.TOO_MANY_CONNECTIONS,
     }
+
+
+def test_the_anonymous_account_is_not_taken_for_the_instance_s(mariadb: Server) -> None:
+    instance = server_instance(mariadb, username="reader")
+    with mariadb_admin(mariadb) as admin:
+        admin.execute("CREATE USER reader IDENTIFIED BY ''")
+        admin.execute(f"CREATE USER ''@'{HOST}'")
+        dropped = f"DROP USER ''@'{HOST}'"
+        try:
+            with (
+                connected(coordinator_of(instance, "")) as coordinator,
+                pytest.raises(CollectFailed) as caught,
+            ):
+                coordinator.fetch_inventory()
+            cure = caught.value.failure.hint.params["cure"]
+            assert caught.value.failure.hint == text("hint.auth_failed.anonymous", cure=cure)
+            assert cure == sql_cure(dropped)
+            anybody, _ = ask(server_instance(mariadb, username=""), "")
+            assert (anybody.complete, anybody.cure) == (False, text(""))
+            admin.execute(dropped)
+            with connected(coordinator_of(instance, "")) as coordinator:
+                seen = coordinator.fetch_inventory()
+            assert seen.cure.params["sql"] == "GRANT PROCESS, SHOW VIEW ON *.* TO `reader`@`%`"
+        finally:
+            admin.execute("DROP USER reader")
+            admin.execute(dropped.replace("USER", "USER IF EXISTS"))
 
 
 def test_a_password_of_any_letters_logs_in(mariadb: Server, login: str) -> None:

@@ -40,6 +40,27 @@ def test_global_rights_are_read(rows: list[str], processes: bool, schemas: bool)
 
 
 @pytest.mark.parametrize(
+    ("login", "host"),
+    [
+        ("``@`localhost`", "localhost"),
+        ("''@'10.0.0.%'", "10.0.0.%"),  # 5.7
+        ("``@`%`", "%"),
+        ("``@``", ""),
+        ("`reader`@`localhost`", None),
+        ("reader@localhost", None),
+        ("````@`%`", None),
+    ],
+)
+def test_the_anonymous_account_is_known_and_never_granted_anything(
+    login: str, host: str | None
+) -> None:
+    grants = parse_grants(["GRANT `watcher` TO `watched`", f"GRANT USAGE ON *.* TO {login}"])
+    assert grants.anonymous_host == host
+    cures = {check.cure.key for check in checks(grants, ["shop"], CheckState.MISSING)}
+    assert cures == ({"cure.sql"} if host is None else {""})
+
+
+@pytest.mark.parametrize(
     ("rows", "shown", "hidden"),
     [
         ([f"GRANT SELECT ON `shop`.* {TO}"], {"shop"}, {"Shop", "shopping", "ashop"}),

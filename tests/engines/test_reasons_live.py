@@ -253,6 +253,7 @@ def test_postgres_refuses(talking: Talking, case: Case, caplog: pytest.LogCaptur
 MARIADB = [
     Case("wrong password", "1045", "auth_failed.or_host", password="wrong"),
     Case("unknown user", "1045", "auth_failed.or_host", changes={"username": "nobody"}),
+    Case("no password", "1045", "auth_failed.none_or_host", password=""),
     Case("no user", "1045", "auth_failed.or_host", changes={"username": ""}),
     Case(
         "locked account",

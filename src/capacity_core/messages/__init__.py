@@ -11,12 +11,13 @@ from capacity_core.messages.checks import CHECKS
 from capacity_core.messages.fields import FIELDS
 from capacity_core.messages.hints import HINTS
 from capacity_core.messages.language import Language, Translation
+from capacity_core.messages.special import SPECIAL
 from capacity_core.messages.store_faults import STORE_FAULTS
 
 __all__ = ["CATALOGUE", "Language", "Text", "Translation", "render", "text"]
 
 CATALOGUE: Final[Mapping[str, Translation]] = MappingProxyType(
-    {**ANSWERS, **FIELDS, **HINTS, **CHECKS, **STORE_FAULTS}
+    {**ANSWERS, **FIELDS, **HINTS, **CHECKS, **STORE_FAULTS, **SPECIAL}
 )
 
 

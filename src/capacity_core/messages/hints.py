@@ -100,10 +100,23 @@ HINTS: Final[Mapping[str, Translation]] = MappingProxyType(
             "The server wants a password and the instance has none: set its credential",
         ),
         "hint.auth_failed.or_host": Translation(
-            "用户名或密码不正确, 或该账号不允许从本机登录、或须使用 TLS: 更新实例的凭据,"
-            " 或请管理员检查账号的主机",
-            "Wrong user or password, or the account is not for this host, or wants TLS: update the"
-            " instance's credential, or have the account's host checked",
+            "用户名或密码不正确, 或该账号不允许从本机登录、或须使用 TLS,"
+            " 或被本机的匿名账号抢先匹配: 更新实例的凭据, 或请管理员检查账号的主机",
+            "Wrong user or password, or the account is not for this host, or wants TLS, or an"
+            " anonymous account of this host comes first: update the instance's credential, or"
+            " have the account's host checked",
+        ),
+        "hint.auth_failed.none_or_host": Translation(
+            "实例没有密码, 服务器拒绝了无密码登录: 设置实例的凭据。若账号本就没有密码,"
+            " 则它不允许从本机登录、或须使用 TLS, 或被本机的匿名账号抢先匹配",
+            "The instance has no password, and the server refused the login without: set its"
+            " credential. If the account has none, it is not for this host, or wants TLS, or an"
+            " anonymous account of this host comes first",
+        ),
+        "hint.auth_failed.anonymous": Translation(
+            "服务器将登录当作匿名账号, 而非实例的账号: 请删除匿名账号。{cure}",
+            "The server took the login for its anonymous account, not for the instance's: have"
+            " the anonymous one dropped. {cure}",
         ),
         "hint.auth_failed.method": Translation(
             "账号的登录方式不是密码, 或不受支持: 请为账号设置密码。{cure}",
@@ -254,7 +267,7 @@ HINTS: Final[Mapping[str, Translation]] = MappingProxyType(
             "账号看不到该数据库。{cure}", "The login cannot see this database. {cure}"
         ),
         "outcome.error": Translation(
-            "测量失败: 详情见服务器日志", "Measuring failed: the service's log has the details"
+            "测量失败: 详情见日志", "Measuring failed: the log has the details"
         ),
         "cure.mssql_azure_master": Translation(
             "连接到 master 才能看到逻辑服务器的全部数据库: 清除实例的 database_name",
@@ -270,19 +283,6 @@ HINTS: Final[Mapping[str, Translation]] = MappingProxyType(
             "请管理员执行: {sql} (账号的主机若不是 %, 请替换; 查询: {find})",
             "As an administrator, run: {sql} (with the account's own host, if it is not %; this"
             " finds it: {find})",
-        ),
-        # What is special to Oracle.
-        "oracle.files_offline": Translation(
-            "{n} 个数据文件离线, 大小未知: 请恢复并联机",
-            "{n} of its data files are offline, so its size is unknown: recover and online them",
-        ),
-        "doctor.oracle_list": Translation("列出可插拔数据库", "The list of pluggable databases"),
-        "doctor.oracle_used": Translation("已用空间", "How much of the files is in use"),
-        "doctor.oracle_proof": Translation(
-            "证明列表完整", "Proof that the list of databases is complete"
-        ),
-        "doctor.oracle_containers": Translation(
-            "查看全部可插拔数据库", "The sight of every pluggable database"
         ),
     }
 )

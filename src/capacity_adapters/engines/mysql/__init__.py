@@ -14,8 +14,14 @@ from capacity_adapters.engines.addresses import first_reachable, open_socket
 from capacity_adapters.engines.deadline import Guard
 from capacity_adapters.engines.engine import Engine, Target, classify, milliseconds_since
 from capacity_adapters.engines.mysql.connect import Connection, Flavour, flavour_of, prepare
-from capacity_adapters.engines.mysql.errors import code_of, explained, meaning_of
-from capacity_adapters.engines.mysql.examination import CAPABILITIES, CURES, checks, grants
+from capacity_adapters.engines.mysql.errors import anonymous, code_of, explained, meaning_of
+from capacity_adapters.engines.mysql.examination import (
+    CAPABILITIES,
+    CURES,
+    checks,
+    cure_of,
+    grants,
+)
 from capacity_adapters.engines.mysql.grants import Grants, parse_grants
 from capacity_adapters.engines.mysql.queries import (
     ENCODED_SCHEMAS,
@@ -24,11 +30,13 @@ from capacity_adapters.engines.mysql.queries import (
     SCHEMAS,
     file_sizes,
     files_probe,
+    find_damaged,
+    find_untold,
     table_sizes,
 )
 from capacity_adapters.engines.mysql.shared import Shared, shared_sizes
 from capacity_core.diagnosis import Check, CheckState
-from capacity_core.messages import Text
+from capacity_core.messages import Text, text
 from capacity_core.model import (
     CapacityReport,
     CollectFailed,
@@ -40,7 +48,6 @@ from capacity_core.model import (
     Reason,
     SeenDatabase,
     Unmeasured,
-    sql_cure,
 )
 
 log = logging.getLogger(__name__)
@@ -71,12 +78,12 @@ FOREIGN_FOLDER: Final = "#mysql50#"
 class _Sizes:
     """The bytes of each schema, how fresh they are if not live, and how they were found out.
 
-    `damaged` schemas have a table that cannot be read.
+    `untold` says of a schema why the size of a table of it cannot be had, and what to do.
     """
 
     found: Mapping[str, int]
     stale: Mapping[str, Freshness]
-    damaged: frozenset[str]
+    untold: Mapping[str, Text]
     method: str = TABLES
 
 
@@ -94,6 +101,8 @@ class _Mysql:
     def inventory(self) -> Inventory:
         with explained(self.username):  # an expired password shows here first
             self._grants = parse_grants(row[0] for row in self._ask(GRANTS))
+        if self.username and self._grants.anonymous_host is not None:
+            raise anonymous(self._grants.anonymous_host)
         self._keys = self._schemas()
         seen = tuple(SeenDatabase(name, name in SYSTEM_SCHEMAS) for name in self._keys)
         if self._grants.sees_every_schema:
@@ -112,17 +121,17 @@ class _Mysql:
         there = names & self._keys.keys()
         if any(not sizes.found.get(name) for name in there):
             there &= self._schemas().keys()  # is it empty, or gone?
-        damaged = sorted(there & sizes.damaged)
-        if damaged:
-            log.warning("a table in each of %s tells no size", ascii(damaged))
+        untold = sorted(there & sizes.untold.keys())
+        if untold:
+            log.warning("no size is told of a table in each of: %s", ", ".join(map(ascii, untold)))
 
         def fate(name: str) -> DatabaseSize | Unmeasured:
             if name not in there:
                 return Unmeasured.of(name, Outcome.VANISHED)
             if not self._grants.sees_tables_of(name):
                 return Unmeasured.of(name, Outcome.DENIED, self._cure())
-            if name in sizes.damaged:
-                return Unmeasured.of(name, Outcome.ERROR)
+            if name in sizes.untold:
+                return Unmeasured(name, Outcome.ERROR, sizes.untold[name])
             return DatabaseSize(
                 name,
                 sizes.found.get(name, 0),
@@ -151,14 +160,16 @@ class _Mysql:
         return self._table_sizes(*NOT_STORED)
 
     def _table_sizes(self, *without: str) -> _Sizes:
-        found, stale, damaged = dict[str, int](), dict[str, Freshness](), set[str]()
-        for encoded, size, bad, estimated in self._ask(table_sizes(without)):
+        found, stale, untold = dict[str, int](), dict[str, Freshness](), dict[str, Text]()
+        for encoded, size, damaged, silent, estimated in self._ask(table_sizes(without)):
             name = encoded.decode()
             found[name] = int(size)
             stale[name] = Freshness.ESTIMATE if estimated else self.freshness
-            if bad:
-                damaged.add(name)
-        return _Sizes(found, stale, frozenset(damaged))
+            if damaged:
+                untold[name] = text("mysql.damaged", find=find_damaged(name))
+            elif silent:
+                untold[name] = text("mysql.untold", find=find_untold(name))
+        return _Sizes(found, stale, untold)
 
     def _with_files(self, tables: _Sizes, files: Mapping[bytes, int], shared: Shared) -> _Sizes:
         def bytes_of(name: str, key: bytes) -> int:
@@ -167,9 +178,10 @@ class _Mysql:
         keys = self._keys
         found = {name: bytes_of(name, key) for name, key in keys.items()}
         guessed = [name for name, key in keys.items() if key in shared.found]
-        unknown = [name for name, key in keys.items() if key in shared.unknown]
+        uncounted = [name for name, key in keys.items() if key in shared.unknown]
+        untold = {**dict.fromkeys(uncounted, text("mysql.uncounted")), **tables.untold}
         stale = {**tables.stale, **dict.fromkeys(guessed, Freshness.ESTIMATE)}
-        return _Sizes(found, stale, tables.damaged.union(unknown), FILES)
+        return _Sizes(found, stale, untold, FILES)
 
     def _file_sizes(self) -> tuple[dict[bytes, int], Shared] | None:
         """Sum the files by schema, as the view spells it; the view is dear, so read it once."""
@@ -191,8 +203,7 @@ class _Mysql:
 
     def _cure(self) -> Text:
         rights = [each for each in CURES if each not in self._grants.everywhere] or CURES
-        missing = ", ".join(rights)
-        return sql_cure(f"GRANT {missing} ON *.* TO {self._grants.login}")
+        return cure_of(self._grants, *rights)
 
     def examine(self) -> tuple[Check, ...]:
         self.inventory()
@@ -227,7 +238,8 @@ def open_mysql(target: Target, guard: Guard) -> _Mysql:
     sock = first_reachable(
         addresses, guard.limit, lambda ip, by: open_socket(ip, address.port, by), _reason_of
     )
-    with explained(target.instance.username):
+    has_password = bool(target.password.reveal())
+    with explained(target.instance.username, has_password=has_password):
         try:
             guard.watch(sock.fileno())
             connection.connect(sock)

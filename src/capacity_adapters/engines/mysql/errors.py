@@ -10,8 +10,9 @@ from typing import Final
 import pymysql
 
 from capacity_adapters.engines.meanings import Meaning
-from capacity_core.model import CollectFailed, Reason
+from capacity_core.model import CollectFailed, Failure, Reason, sql_cure
 
+REFUSED: Final = 1045
 # Whoever logs in does not learn which host its account has; `%` is the usual one.
 FIND_ACCOUNT: Final = "SELECT user, host FROM mysql.user WHERE user = {text}"
 
@@ -34,6 +35,7 @@ BY_PASSWORD: Final = Meaning(
 )
 TIMEOUT: Final = Meaning(Reason.TIMEOUT)
 LOST: Final = Meaning(Reason.CONNECTION_LOST)
+NO_PASSWORD: Final = Meaning(Reason.AUTH_FAILED, "none_or_host")
 STARTING: Final = Meaning(Reason.CONNECTION_LOST, "starting")
 NONSENSE: Final = Meaning(Reason.PROTOCOL)
 
@@ -64,7 +66,7 @@ CODES: Mapping[int, Meaning] = MappingProxyType(
         1227: DENIED,
         1130: Meaning(Reason.PERMISSION_DENIED, "host"),
         1129: Meaning(Reason.PERMISSION_DENIED, "blocked", "FLUSH HOSTS"),
-        1045: Meaning(Reason.AUTH_FAILED, "or_host"),
+        REFUSED: Meaning(Reason.AUTH_FAILED, "or_host"),
         1251: BY_PASSWORD,
         1275: BY_PASSWORD,
         1524: BY_PASSWORD,
@@ -134,7 +136,7 @@ def meaning_of(error: pymysql.Error) -> Meaning | None:
 
 
 @contextmanager
-def explained(username: str) -> Iterator[None]:
+def explained(username: str, *, has_password: bool = True) -> Iterator[None]:
     """Have a refusal name the cure for an account of that name. Raises CollectFailed."""
     try:
         yield
@@ -142,13 +144,27 @@ def explained(username: str) -> Iterator[None]:
         meaning = meaning_of(error)
         if meaning is None:
             raise
+        if code_of(error) == REFUSED and not has_password:
+            meaning = NO_PASSWORD
         about = _RESOURCE.search(str(error))
         failure = meaning.failure(
             login=f"{_quoted(username, '`')}@`%`",
-            text=_quoted(username.replace("\\", "\\\\"), "'"),
+            text=literal(username),
             resource=(about[0] if about else "max_user_connections").upper(),
         )
         raise CollectFailed(failure.reason, failure.hint) from error
+
+
+def anonymous(host: str) -> CollectFailed:
+    """Say that the server took a login for its anonymous account of that host."""
+    cure = sql_cure(f"DROP USER ''@{literal(host)}")
+    failure = Failure.of(Reason.AUTH_FAILED, "anonymous", cure=cure)
+    return CollectFailed(failure.reason, failure.hint)
+
+
+def literal(value: str) -> str:
+    """Spell a string as SQL does."""
+    return _quoted(value.replace("\\", "\\\\"), "'")
 
 
 def _quoted(name: str, quote: str) -> str:

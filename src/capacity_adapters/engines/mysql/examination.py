@@ -5,7 +5,7 @@ from typing import Final
 
 from capacity_adapters.engines.mysql.grants import Grants
 from capacity_core.diagnosis import Capabilities, Check, CheckState, GrantScript
-from capacity_core.messages import text
+from capacity_core.messages import Text, text
 from capacity_core.model import sql_cure
 
 CAPABILITIES: Final = Capabilities(system_databases=True, visibility_proof=True)
@@ -56,4 +56,11 @@ def _check(
     if rights.everywhere & {right, *ALL}:
         # It was revoked on single schemas (MySQL's partial_revokes): to grant it again is no cure.
         return Check(name, CheckState.UNKNOWN, unlocks, costs)
-    return Check(name, state, unlocks, costs, sql_cure(f"GRANT {right} ON *.* TO {rights.login}"))
+    return Check(name, state, unlocks, costs, cure_of(rights, right))
+
+
+def cure_of(rights: Grants, *missing: str) -> Text:
+    """Grant what is missing; never to the anonymous account, for that is anybody."""
+    if rights.anonymous_host is not None:
+        return text("")
+    return sql_cure(f"GRANT {', '.join(missing)} ON *.* TO {rights.login}")

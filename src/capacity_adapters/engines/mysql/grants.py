@@ -52,12 +52,16 @@ class _SchemaGrant:
 
 @frozen
 class Grants:
-    """The rights of a login that matter here; `login` is spelled as SQL."""
+    """The rights of a login that matter here; `login` is spelled as SQL.
+
+    `anonymous_host` is set if it is the anonymous account, and then its host.
+    """
 
     everywhere: frozenset[str] = frozenset()
     on_schemas: tuple[_SchemaGrant, ...] = ()
     revoked: frozenset[str] = frozenset()
     login: str = "CURRENT_USER"
+    anonymous_host: str | None = None
 
     @property
     def sees_processes(self) -> bool:
@@ -83,12 +87,14 @@ def parse_grants(rows: Iterable[str]) -> Grants:
     on_schemas: list[_SchemaGrant] = []
     revoked: set[str] = set()
     login = Grants().login
+    anonymous_host: str | None = None
     for row in rows:
         tokens = _TOKEN.findall(row)
         verb = tokens[0].upper() if tokens else ""
         privileges, scope, rest = _split(tokens[1:], "FROM" if verb == "REVOKE" else "TO")
         if login == Grants().login and verb == "GRANT" and rest[1:2] == ["@"]:
             login = "".join(rest[:3])
+            anonymous_host = None if _unquoted(rest[0]) else _unquoted("".join(rest[2:3]))
         match scope:
             case ["*", ".", "*"] if verb == "GRANT":
                 everywhere |= privileges
@@ -96,7 +102,7 @@ def parse_grants(rows: Iterable[str]) -> Grants:
                 on_schemas.append(_SchemaGrant(_like(_unquoted(schema)), privileges))
             case [schema, ".", *_] if verb != "GRANT":
                 revoked.add(_unquoted(schema))
-    return Grants(everywhere, tuple(on_schemas), frozenset(revoked), login)
+    return Grants(everywhere, tuple(on_schemas), frozenset(revoked), login, anonymous_host)
 
 
 def _split(tokens: list[str], ending: str) -> tuple[frozenset[str], list[str], list[str]]:
@@ -125,7 +131,7 @@ def _outside_brackets(tokens: Iterable[str]) -> Iterator[str]:
 
 def _unquoted(name: str) -> str:
     quote = name[:1]
-    return name[1:-1].replace(quote * 2, quote) if quote in {"`", '"'} else name
+    return name[1:-1].replace(quote * 2, quote) if quote in {"`", '"', "'"} else name
 
 
 def _like(pattern: str) -> "re.Pattern[str]":

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from capacity_adapters.engines.mysql.connect import FILE_VIEWS
+from capacity_adapters.engines.mysql.errors import literal
 
 # They store nothing here, or what another table counts already.
 NOT_STORED: Final = (
@@ -31,10 +32,15 @@ SCHEMAS: Final = "SELECT schema_name, CAST(schema_name AS BINARY) FROM informati
 _TABLE_SIZES: Final = (
     "SELECT CAST(table_schema AS BINARY),"
     " SUM(COALESCE(data_length, 0) + COALESCE(index_length, 0)),"
-    " SUM(data_length IS NULL OR engine IN ({})), SUM(engine IN ({}))"
+    " SUM(data_length IS NULL), SUM(engine IN ({})), SUM(engine IN ({}))"
     " FROM information_schema.tables WHERE table_type NOT LIKE '%VIEW'"
     " AND COALESCE(engine, '') NOT IN ({}) GROUP BY 1"
 )
+_FIND: Final = (
+    "SELECT table_name, engine, table_comment FROM information_schema.tables"
+    " WHERE table_schema = {} AND {}"
+)
+_DAMAGED: Final = "data_length IS NULL AND table_type NOT LIKE '%VIEW'"
 _FILE_SIZES: Final = (
     "SELECT CAST(SUBSTRING_INDEX(name, '/', 1) AS BINARY), SUM(file_size)"
     " FROM information_schema.{} WHERE name LIKE '%/%' GROUP BY 1"
@@ -45,6 +51,16 @@ _FILES_PROBE: Final = "SELECT 1 FROM information_schema.{} LIMIT 1"
 def table_sizes(without: Sequence[str]) -> str:
     """Ask the tables of every schema, those of some storage engines left out."""
     return _TABLE_SIZES.format(*map(_listed, (UNTOLD, ESTIMATED, without)))
+
+
+def find_damaged(schema: str) -> str:
+    """Give what an administrator may ask for the tables that cannot be read."""
+    return _FIND.format(literal(schema), _DAMAGED)
+
+
+def find_untold(schema: str) -> str:
+    """Give what an administrator may ask for the tables whose size no server tells."""
+    return _FIND.format(literal(schema), f"engine IN ({_listed(UNTOLD)})")
 
 
 def file_sizes(view: str) -> str:
