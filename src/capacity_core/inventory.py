@@ -17,6 +17,7 @@ from capacity_core.model import (
 )
 
 MAX_NAME_BYTES = 1024
+MAX_METHOD_CHARACTERS = 100
 UNKEEPABLE_RULE = "the name cannot be kept"
 
 _WITHOUT_SIZE = frozenset(Outcome) - {Outcome.MEASURED}
@@ -89,9 +90,9 @@ def _can_be_kept(name: str) -> bool:
 def account_for(asked: AbstractSet[str], report: CapacityReport) -> CapacityReport:
     """Give every database that was asked for exactly one fate, and no other database any.
 
-    A size outside 0 ... 2**63 - 1, or with an outcome that has none, and a database that the
-    report forgets are outcome `error`; what merely comes with a size (used, ceiling, duration)
-    and is outside is unknown.
+    Outcome `error` are a size outside 0 ... 2**63 - 1, with an outcome that has none or a method
+    that cannot be kept, and a database that the report forgets; what merely comes with a size
+    (used, ceiling, duration) and is outside is unknown.
     """
     fates = {f.name: f for f in report.unmeasured if f.outcome in _WITHOUT_SIZE}
     good = {s.name: _believed(s) for s in report.sizes if s.name in asked and _is_possible(s)}
@@ -104,7 +105,13 @@ def account_for(asked: AbstractSet[str], report: CapacityReport) -> CapacityRepo
 
 def _is_possible(size: DatabaseSize) -> bool:
     parts = (size.size_bytes, size.data_size_bytes or 0, size.log_size_bytes or 0)
-    return size.outcome in _WITH_SIZE and all(map(_is_count, parts))
+    return size.outcome in _WITH_SIZE and _is_method(size.method) and all(map(_is_count, parts))
+
+
+def _is_method(method: object) -> bool:
+    """Say whether it is a short text that shows as it is, which every store can keep."""
+    is_short = isinstance(method, str) and 0 < len(method) <= MAX_METHOD_CHARACTERS
+    return is_short and str(method).isprintable()
 
 
 def _believed(size: DatabaseSize) -> DatabaseSize:

@@ -92,6 +92,14 @@ def test_a_fate_without_a_size_is_never_called_measured() -> None:
     assert account_for(frozenset("a"), liar) == said
 
 
+@pytest.mark.parametrize("method", [None, 7, "", "x" * 101, "a\0", "a\nb", "\x1b[2J", "\udcff"])
+def test_a_method_that_no_store_can_keep_is_an_error(method: Any) -> None:
+    told = CapacityReport((DatabaseSize("a", 1, method), DatabaseSize("b", 1, "x" * 100)))
+    report = account_for(frozenset("ab"), told)
+    assert [each.name for each in report.sizes] == ["b"]
+    assert report.unmeasured == (Unmeasured.of("a", Outcome.ERROR),)
+
+
 def test_a_name_listed_twice_counts_once() -> None:
     assert reconcile({}, seen("a", "a"), FilterRules()).active_names == ["a"]
 

@@ -4,6 +4,7 @@ import logging
 import struct
 import subprocess
 import sys
+from collections.abc import Set as AbstractSet
 from importlib import import_module
 
 import pytest
@@ -14,8 +15,21 @@ from tests.targets import coordinator_of, port_instance, refusal
 
 from capacity_adapters.engines import ENGINES, TargetPolicy, coordinators
 from capacity_adapters.engines.coordinator import EngineCoordinator
+from capacity_adapters.engines.engine import Engine
+from capacity_core.diagnosis import Check
 from capacity_core.errors import EngineNotSupportedError
-from capacity_core.model import CollectFailed, Instance, Reason, Secret, Tls, TlsMode
+from capacity_core.model import (
+    CapacityReport,
+    CollectFailed,
+    Instance,
+    Inventory,
+    Outcome,
+    Reason,
+    Secret,
+    Tls,
+    TlsMode,
+    Unmeasured,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -132,3 +146,48 @@ def test_an_error_in_which_a_peer_sends_the_password_back_is_not_logged(
 def test_half_a_mysql_greeting_has_its_reason(words: bytes, reason: Reason) -> None:
     with listening(saying(words)) as port:
         assert refusal(port_instance("mysql", port)) == reason
+
+
+class _Farewell:
+    """A conversation that is all right until it ends."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def inventory(self) -> Inventory:
+        return Inventory(())
+
+    def measure(self, names: AbstractSet[str]) -> CapacityReport:
+        return CapacityReport(unmeasured=tuple(Unmeasured.of(n, Outcome.ERROR) for n in names))
+
+    def examine(self) -> tuple[Check, ...]:
+        return ()
+
+    def close(self) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(), ValueError(), RuntimeError(), KeyError(), AttributeError(), EOFError()]
+)
+def test_a_farewell_that_goes_wrong_loses_nothing_and_is_logged(
+    caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    """An engine of others may raise there what its `errors` do not name."""
+    engine = Engine(
+        open=lambda _target, _guard: _Farewell(error), errors=(), failure_of=lambda _: None
+    )
+    coordinator = EngineCoordinator(
+        instance=an_instance(),
+        load=lambda: engine,
+        package="",
+        policy=TargetPolicy(),
+        deadline=5.0,
+        secret=lambda: Secret(""),
+    )
+    assert coordinator.connect()
+    with caplog.at_level(logging.WARNING):
+        coordinator.disconnect()
+    assert type(error).__name__ in caplog.text
+    with pytest.raises(CollectFailed):
+        coordinator.fetch_inventory()

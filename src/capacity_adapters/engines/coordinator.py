@@ -31,6 +31,22 @@ log = logging.getLogger(__name__)
 
 CLOSE_SECONDS: Final = 0.3
 _LOGGED_CHARACTERS: Final = 300
+# What a farewell of foreign code may raise: nothing that was learned is lost for it.
+_CLOSING: Final = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    BufferError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    NameError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 @define(eq=False)
@@ -92,6 +108,8 @@ class EngineCoordinator:
                     conversation.close()
         except CollectFailed:
             pass  # logged at the seam; the conversation is over either way
+        except _CLOSING as error:
+            log.warning("instance %s: closing: %s", self.instance.id, type(error).__name__)
         finally:
             guard.close()
 
