@@ -146,6 +146,36 @@ def test_an_instances_break_needs_no_aggregates_of_its_databases(
     assert (days[1][11], days[1][-1]) == (None, True)
 
 
+@pytest.mark.parametrize("later", [1_000_000, Outcome.DENIED])
+def test_a_size_that_was_unknown_is_no_growth_of_the_instance(
+    store: AnyStore, instance_id: int, later: int | Outcome
+) -> None:
+    sync(store, instance_id, {"a": 130, "c": Outcome.DENIED}, on_day(0))
+    sync(store, instance_id, {"a": 130, "c": Outcome.DENIED}, on_day(1))
+    with store.begin() as work:
+        granted = report_of({"c": 1_000_000})
+        work.repository.save_database_stats(instance_id, granted, on_day(2))
+        work.commit()
+    for day in (3, 4):
+        sync(store, instance_id, {"a": 130, "c": later}, on_day(day))
+    days = aggregates_of(store, instance_id)[1]
+    assert [(day[10], *day[11:13], *day[-2:]) for day in days[1:]] == [
+        (on_day(0).day, 0, 0.0, "stable", False),
+        (on_day(1).day, None, None, "unknown", True),
+        (on_day(3).day, 0, 0.0, "stable", False),
+    ]
+
+
+def test_a_database_that_is_new_is_growth_though_its_first_attempt_failed(
+    store: AnyStore, instance_id: int
+) -> None:
+    sync(store, instance_id, {"a": 100}, on_day(0))
+    sync(store, instance_id, {"a": 100, "c": Outcome.DENIED}, on_day(1))
+    sync(store, instance_id, {"a": 100, "c": 900}, on_day(1, seconds=60))
+    day = aggregates_of(store, instance_id)[1][-1]
+    assert (day[11], day[-2:]) == (900, ("growing", False))
+
+
 def test_growth_from_nothing_is_a_change_without_a_percentage(
     store: AnyStore, instance_id: int
 ) -> None:

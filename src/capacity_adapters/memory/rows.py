@@ -202,7 +202,7 @@ def instance_aggregate(
 ) -> InstanceAggregate:
     """One day of an instance against the last day that is known.
 
-    `is_break`: the size of one of its databases was found out in another way on that day.
+    `is_break`: the size of one of its databases was unknown, or found out in another way, then.
     """
     total = day.total_size_bytes + day.carried_size_bytes
     total_before = count_before = None

@@ -151,9 +151,12 @@ class MemoryAggregator:
     def _is_break(self, instance_id: int, day: date, baseline: date) -> bool:
         state = self._work.read()
         databases = state.databases.get(instance_id, {})
-        active = [name for name, known in databases.items() if known.is_active]
-        for days in (state.sizes.get((instance_id, name), {}) for name in active):
+        for name, known in databases.items():
+            days = state.sizes.get((instance_id, name), {})
             row = latest_size(days, day + _ONE_DAY)
-            if row is not None and is_break(row, latest_size(days, baseline + _ONE_DAY)):
+            if row is None or not known.is_active:
+                continue
+            before = latest_size(days, baseline + _ONE_DAY)
+            if is_break(row, before) or (before is None and known.first_seen_date <= baseline):
                 return True
         return False

@@ -95,6 +95,7 @@ def _method_on(day: str) -> str:
 
 
 # Breaks are looked for in the sizes: the aggregates of the databases may have failed by themselves.
+# A database known on the baseline day whose size was not has no method ('') to compare with.
 _INSTANCE = _upsert(
     instance_size_aggregations,
     f"""
@@ -108,7 +109,8 @@ WITH today AS MATERIALIZED (
     SELECT today.*, baseline_date IS NOT NULL AND EXISTS (
         SELECT 1 FROM instance_databases AS known
         WHERE known.instance_id = :instance_id AND known.is_active
-            AND {_method_on(":day")} <> {_method_on("today.baseline_date")}) AS is_break
+            AND {_method_on(":day")} <> coalesce({_method_on("today.baseline_date")},
+            CASE WHEN known.first_seen_date <= today.baseline_date THEN '' END)) AS is_break
     FROM today
 ), compared AS MATERIALIZED (
     SELECT series.*, CASE WHEN NOT is_break THEN (
