@@ -49,7 +49,10 @@ DECISIONS: Mapping[Scenario, Decision] = MappingProxyType(
             409, "SYNC_DATA_ERROR", "sync.collect_failed", frozenset({Keep.ATTEMPT})
         ),
         Scenario.INVENTORY_ONLY: Decision(
-            200, "OPERATION_SUCCESS", "sync.succeeded", _INVENTORY | {Keep.STATS, Keep.ZERO_TOTAL}
+            200,
+            "OPERATION_SUCCESS",
+            "sync.succeeded",
+            _INVENTORY | {Keep.STATS, Keep.ZERO_TOTAL, Keep.AGGREGATES},
         ),
         Scenario.COLLECT_FAILED: Decision(
             409, "SYNC_DATA_ERROR", "sync.collect_failed", _INVENTORY

@@ -216,10 +216,9 @@ def _keep_zero_total(service: InstanceCapacitySyncActionsService, result: _Resul
 
 
 def _keep_aggregates(service: InstanceCapacitySyncActionsService, result: _Result) -> _Result:
-    aggregations = (
-        service.aggregator.calculate_daily_database_aggregations_for_instance,
-        service.aggregator.calculate_daily_aggregations_for_instance,
-    )
+    aggregations = [service.aggregator.calculate_daily_database_aggregations_for_instance]
+    if result.instance_stat_updated:
+        aggregations.append(service.aggregator.calculate_daily_aggregations_for_instance)
     failed: list[SyncWarning] = []
     for calculate in aggregations:
         with _best_effort(service, result.instance.id, failed):

@@ -8,6 +8,7 @@ from itertools import product
 import pytest
 from attrs import evolve, field, frozen
 from tests.builders import MOMENT, NOON, a_conversation, an_instance
+from tests.stores import aggregates_of
 
 from capacity_adapters.engines.memory import MemoryCoordinator
 from capacity_adapters.memory import MemoryStore
@@ -245,6 +246,25 @@ def test_blindness_to_everything_writes_no_zero() -> None:
         day = work.reads.instance_day(1, MOMENT.day)
     assert day is not None
     assert day.total_size_bytes == 10
+
+
+def test_the_days_aggregate_follows_a_zero_total() -> None:
+    world = World()
+    totals = []
+    for coordinator in (a_talk(), a_talk(inventory=Inventory())):
+        world.sync(coordinator)
+        totals.append([row[3] for row in aggregates_of(world.store, 1)[1]])
+    assert totals == [[10], [0]]
+
+
+def test_a_total_that_was_not_written_is_not_aggregated() -> None:
+    world = World()
+    aggregator = BrokenAggregator(frozenset())
+    with world.store.begin() as work:
+        InstanceCapacitySyncActionsService(
+            work.repository, aggregator, lambda _: a_talk(inventory=BLIND), lambda: NOON
+        ).sync_instance_capacity(1)
+    assert aggregator.called == ["database"]
 
 
 def test_a_total_beyond_64_bits_is_refused_not_stored() -> None:
