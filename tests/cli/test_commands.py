@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Cli
 
+from capacity_adapters.cli.output import human_size
+
 
 def sizes_in(folder: Path, *names: str) -> dict[str, int]:
     return {name: (folder / name).stat().st_size for name in names}
@@ -92,8 +94,24 @@ def test_how_a_size_was_found_out_is_shown_with_it(cli: Cli, folder: Path) -> No
     assert headers.split("  ")[-1] == "OUTCOME"
     assert "METHOD" in headers
     assert "USED" not in headers  # no file tells it
-    assert lines[-2] == f"2 of 3 databases measured on {day}"
-    assert f"2 of 3 databases measured on {day}" in cli("sizes", "dbs", "--date", day).out
+    assert lines[-2] == f"2 of 3 databases have a size of {day}"
+    assert f"2 of 3 databases have a size of {day}" in cli("sizes", "dbs", "--date", day).out
+
+
+def test_a_days_total_is_the_days_own(cli: Cli, folder: Path) -> None:
+    cli("sync", "sqlite:///dbs")
+    (folder / "shop.db").unlink()
+    cli("sync", "dbs")
+    day = cli("sizes", "dbs", "--json").data["day"]["collected_date"]
+    lines = cli("sizes", "dbs", "--date", day).out.splitlines()
+    assert [line.split()[0] for line in lines if "(gone)" in line] == ["shop.db", "(gone):"]
+    left = human_size((folder / "stock.sqlite").stat().st_size)
+    assert lines[-2:] == [f"1 of 2 databases have a size of {day}", f"Total: {left}"]
+    [store] = (cli.home / "share").rglob("*.db")
+    with closing(sqlite3.connect(store)) as connection, connection:
+        connection.execute("UPDATE instance_size_stats SET carried_size_bytes = 2048")
+    total = cli("sizes", "dbs", "--date", day).out.splitlines()[-1]
+    assert total.endswith(" KiB, 2.0 KiB of it carried from earlier days")
 
 
 def test_a_later_failure_shows_beside_the_size_it_left_alone(cli: Cli, folder: Path) -> None:

@@ -30,6 +30,8 @@ from capacity_core.ports import DateRange
 from capacity_core.reads import DatabaseRow, InstanceDay, Paging, SizeRow
 
 CHANGED = "(changed)"
+GONE = "(gone)"
+GONE_NOTE = f"{GONE}: no longer counted when the day's total was made."
 CHANGE_NOTE = (
     f"{CHANGED}: the last size before was found out in another way, so the two do not compare."
 )
@@ -122,10 +124,34 @@ def _day(application: CapacityApplication, instance: Instance, day: date) -> Rep
     data = {"instance": instance.name, "date": day, "total": total, "databases": rows}
     if not rows:
         return done(data, f"No sizes of {shown(instance.name)} on {day}")
-    lines = [_Line(shown(row.database_name), row, row.last_outcome) for row in rows]
+    gone = _gone(every(partial(application.databases, instance.id)), total)
+    lines = [_Line(_name(row, gone), row, row.last_outcome) for row in rows]
     said = f"{shown(instance.name)} on {day}"
     table = _table("DATABASE", lines, without={"MEASURED ON"})
-    return done(data, said, *table, *_measured(total), _total([row.size_bytes for row in rows]))
+    notes = [GONE_NOTE] if any(row.database_name in gone for row in rows) else []
+    if total is None:
+        return done(data, said, *table, *notes, _total([row.size_bytes for row in rows]))
+    return done(data, said, *table, *notes, *_measured(total), _total_of(total))
+
+
+def _gone(known: Sequence[DatabaseRow], day: InstanceDay | None) -> AbstractSet[str]:
+    """Name what was dropped or left out by the time the day's total was made."""
+    return {
+        row.database_name
+        for row in known
+        if day and row.deleted_at and row.deleted_at <= day.collected_at
+    }
+
+
+def _name(row: SizeRow, gone: AbstractSet[str]) -> str:
+    name = shown(row.database_name)
+    return f"{name} {GONE}" if row.database_name in gone else name
+
+
+def _total_of(day: InstanceDay) -> str:
+    carried = day.carried_size_bytes
+    rest = f", {human_size(carried)} of it carried from earlier days" if carried else ""
+    return f"Total: {human_size(day.total_size_bytes + carried)}{rest}"
 
 
 def _history(application: CapacityApplication, instance: Instance, database: str) -> Report:
@@ -162,7 +188,8 @@ def _measured(day: InstanceDay | None) -> list[str]:
     if day is None:
         return []
     whole = databases(day.active_count)
-    return [f"{day.measured_count} of {whole} measured on {day.collected_date}"]
+    verb = "has" if day.active_count == 1 else "have"
+    return [f"{day.measured_count} of {whole} {verb} a size of {day.collected_date}"]
 
 
 def _total(sizes: Sequence[int | None]) -> str:

@@ -103,7 +103,7 @@ async def instance_days(
     instance_id: InstanceId,
     paging: NamedDependency[Paging],
 ) -> Response[bytes]:
-    """List the instance's days, newest first: how many databases were measured, and the total."""
+    """List the instance's days, newest first: how many databases have a size, and the total."""
 
     def work(asked: Asked) -> Answer:
         found = facade.application.instance_days(instance_id, paging)
