@@ -4,9 +4,11 @@ import os
 import pwd
 import tempfile
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 from tests.cli.conftest import Cli
+from tests.engines.distributions import GOOD, install
 from tests.servers import Server
 from tests.targets import mariadb_admin, postgres_admin
 
@@ -90,6 +92,49 @@ def test_a_name_that_no_login_can_have_is_refused(cli: Cli, user: str) -> None:
     said = cli("grants", "mysql", "--user", user)
     assert said.code in {1, 2}
     assert "GRANT" not in said.out
+
+
+@unit
+@pytest.mark.parametrize("db_type", [*BUILT_IN])
+@pytest.mark.parametrize("char", ["\n", "\r", "\x1b", "\x85", "\u2028", "\u2029", "\u202e", "\x7f"])
+def test_a_control_character_is_wrong_usage_for_every_engine(
+    cli: Cli, db_type: str, char: str
+) -> None:
+    said = cli("grants", db_type, "--user", f"a{char}DROP USER b")
+    assert (said.code, said.out, "DROP" in said.err) == (2, "", False)
+
+
+@unit
+@pytest.mark.parametrize(
+    ("db_type", "user"), [("oracle", "a&b"), ("oracle", "&&b"), ("sqlserver", "a$(b)")]
+)
+def test_what_a_line_client_replaces_is_wrong_usage(cli: Cli, db_type: str, user: str) -> None:
+    said = cli("grants", db_type, "--user", user)
+    assert (said.code, said.out, "replaces" in said.err) == (2, "", True)
+    assert cli("grants", "postgresql", "--user", user).code == 0
+
+
+@unit
+@pytest.mark.parametrize(
+    ("grants", "told"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("exit(3)", "SystemExit: 3"),
+        ("None", "grants() gives NoneType, no GrantScript"),
+        ("('GRANT',)", "grants() gives str, no GrantScript"),
+        ("(GrantScript('x', 'GRANT'),)", "grants() gives a GrantScript that is not of texts"),
+        ("(GrantScript('x', (7,)),)", "grants() gives a GrantScript that is not of texts"),
+    ],
+)
+def test_an_engine_of_others_whose_scripts_are_none_is_named(
+    cli: Cli, grants: str, told: str
+) -> None:
+    module = dedent(GOOD).replace("    errors=", f"    grants=lambda user: {grants},\n    errors=")
+    module = "from capacity_core.diagnosis import GrantScript\n" + module
+    install(cli.home, "tiny_engine", "tiny = tiny_engine:PLUGIN", module)
+    said = cli.process("grants", "tiny", PYTHONPATH=str(cli.home))
+    assert (said.code, said.out) == (1, "")
+    assert said.err == f"error: The engine tiny is broken: {told}\n"
 
 
 @unit

@@ -58,3 +58,31 @@ def test_engines_of_others_and_broken_ones_are_listed_apart(cli: Cli) -> None:
     assert lost["capabilities"] is None
     assert lost["driver"] == {"package": "lost-driver", "version": None}
     assert [each["db_type"] for each in listed["broken"]] == ["bad"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("capabilities=7", "its capabilities are int, no Capabilities"),
+        ("capabilities=Capabilities(ceiling=None)", "its capability ceiling is NoneType, no bool"),
+    ],
+)
+def test_capabilities_that_are_none_break_their_row_only(cli: Cli, wrong: str, told: str) -> None:
+    module = GOOD.replace("capabilities=Capabilities(ceiling=True)", wrong)
+    install(cli.home, "tiny_engine", "tiny = tiny_engine:PLUGIN", module)
+    said = cli.process("engines", PYTHONPATH=str(cli.home))
+    assert said.code == 0
+    assert f"not usable: tiny: {told}" in said.out.splitlines()
+
+
+@pytest.mark.parametrize("raised", ["SystemExit(3)", "GeneratorExit(3)", "BaseException(3)"])
+@pytest.mark.parametrize("late", [False, True])
+def test_nothing_that_foreign_code_raises_ends_the_list(cli: Cli, raised: str, late: bool) -> None:
+    module = NO_DRIVER.replace("import driver_that_is_not_there", f"raise {raised}")
+    install(
+        cli.home, "lost_engine", "lost = lost_engine:PLUGIN", module if late else f"raise {raised}"
+    )
+    said = cli.process("engines", PYTHONPATH=str(cli.home))
+    assert said.code == 0
+    (told,) = [line for line in said.out.splitlines() if line.startswith("not usable: lost")]
+    assert told.endswith(f"{raised.removesuffix('(3)')}: 3")

@@ -64,6 +64,11 @@ def test_only_a_name_that_is_not_ours_is_looked_for(
         ("bad = bad_engine:PLUGIN", "PLUGIN = 7", "bad_engine:PLUGIN is int, no EnginePlugin"),
         ("bad = bad_engine:PLUGIN", "def", "SyntaxError: "),
         ("bad = bad_engine:PLUGIN", "raise SystemExit(3)", "SystemExit: 3"),
+        ("bad = bad_engine:PLUGIN", "raise GeneratorExit", "GeneratorExit: "),
+        ("bad = bad_engine:PLUGIN", "raise BaseException(1)", "BaseException: 1"),
+        ("bad = bad_engine:PLUGIN", "PORT '4711'", "its default_port is '4711', no port"),
+        ("bad = bad_engine:PLUGIN", "PORT True", "its default_port is True, no port"),
+        ("bad = bad_engine:PLUGIN", "PORT 70000", "its default_port is 70000, no port"),
         ("bad = bad_engine:PLUGIN", "1 / 0", "ZeroDivisionError: division by zero"),
         ("bad = no module at all", "", "AttributeError: 'NoneType' object"),
         ("nonsense", "", "TypeError: "),
@@ -88,7 +93,11 @@ def test_a_broken_one_is_told_and_breaks_nothing_else(
 
 def _module(wanted: str | None) -> str:
     what, _, name = ("NAMED bad" if wanted is None else wanted).partition(" ")
-    facts = {"NAMED": f"EngineFacts({name!r})", "ALIAS": f"EngineFacts('z', ({name!r},))"}
+    facts = {
+        "NAMED": f"EngineFacts({name!r})",
+        "ALIAS": f"EngineFacts('z', ({name!r},))",
+        "PORT": f"EngineFacts('bad', (), {name})",
+    }
     if what not in facts:
         return wanted or ""
     return (

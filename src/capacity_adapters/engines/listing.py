@@ -3,11 +3,11 @@
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 from capacity_adapters.engines import BUILT_IN, plugged_in
 from capacity_adapters.engines.engine import Engine
-from capacity_adapters.engines.plugins import BrokenPlugin, EnginePlugin, said
+from capacity_adapters.engines.plugins import BrokenPlugin, EnginePlugin, PluginError, asked
 from capacity_core.diagnosis import Capabilities
 
 BUILT_IN_SOURCE: Final = "built in"
@@ -70,15 +70,25 @@ def _listed(plugin: EnginePlugin, source: str) -> ListedEngine:
 def _capabilities(plugin: EnginePlugin) -> tuple[Capabilities | None, str | None]:
     """Give what the engine can tell, or why it cannot be used."""
     try:
-        engine: object = plugin.load()
-    except ImportError as error:
+        return asked(lambda: _told(plugin.load())), None
+    except PluginError as error:
+        if not isinstance(error.__cause__, ImportError):
+            return None, str(error)
         cure = f"pip install '{plugin.package}'" if plugin.package else "no package is named"
-        return None, f"{error}; {cure}"
-    except (Exception, SystemExit) as error:  # noqa: BLE001 -- foreign code breaks its own row only
-        return None, said(error)
+        return None, f"{error.__cause__}; {cure}"
+
+
+def _told(engine: object) -> Capabilities:
+    """Raises PluginError."""
     if not isinstance(engine, Engine):
-        return None, f"load() gives {type(engine).__name__}, no Engine"
-    return engine.capabilities, None
+        raise PluginError(f"load() gives {type(engine).__name__}, no Engine")
+    told: object = engine.capabilities
+    if not isinstance(told, Capabilities):
+        raise PluginError(f"its capabilities are {type(told).__name__}, no Capabilities")
+    for name, value in asdict(told).items():
+        if type(value) is not bool:
+            raise PluginError(f"its capability {name} is {type(value).__name__}, no bool")
+    return told
 
 
 def _driver(plugin: EnginePlugin) -> Driver | None:

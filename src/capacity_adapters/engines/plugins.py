@@ -1,13 +1,14 @@
 """Engines of others, by their entry points: looked for only where no engine of ours will do."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from attrs import frozen
 
 from capacity_adapters.engines.engine import Engine
+from capacity_core.diagnosis import GrantScript
 from capacity_core.instances import engine_key
 from capacity_core.model import EngineFacts
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from importlib.metadata import Distribution, EntryPoint
 
 GROUP: Final = "capacity.engines"
+MAX_PORT: Final = 65535
 _SAID_CHARACTERS: Final = 300
+_T = TypeVar("_T")
 
 
 @frozen
@@ -51,8 +54,18 @@ class Plugins:
     broken: tuple[BrokenPlugin, ...] = ()
 
 
-class _RefusedError(Exception):
-    """What an entry point names is no engine that we can take."""
+class PluginError(Exception):
+    """Foreign code gave what we cannot take, or failed: then that is the cause."""
+
+
+def asked(foreign: Callable[[], _T]) -> _T:
+    """Call foreign code, which may raise anything. Raises PluginError, and lets Ctrl-C pass."""
+    try:
+        return foreign()
+    except (KeyboardInterrupt, PluginError):
+        raise
+    except BaseException as error:
+        raise PluginError(said(error)) from error
 
 
 @cache
@@ -64,11 +77,9 @@ def plugins(ours: tuple[EngineFacts, ...]) -> Plugins:
     broken: list[BrokenPlugin] = []
     for entry, source in sorted(_entry_points(broken), key=lambda each: (each[0].name, each[1])):
         try:
-            engine = _checked(entry, taken)
-        except _RefusedError as error:
+            engine = asked(partial(_checked, entry, taken))
+        except PluginError as error:
             broken.append(BrokenPlugin(entry.name, source, str(error)))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 -- whatever foreign code does, the rest works
-            broken.append(BrokenPlugin(entry.name, source, said(error)))
         else:
             engines[entry.name], sources[entry.name] = engine, source
             taken |= dict.fromkeys(_keys(engine.facts), entry.name)
@@ -95,19 +106,43 @@ def _entry_points(broken: list[BrokenPlugin]) -> "Iterator[tuple[EntryPoint, str
 
 
 def _checked(entry: "EntryPoint", taken: Mapping[str, str]) -> EnginePlugin:
-    """Raises _RefusedError, and whatever the plug-in's own code raises."""
+    """Raises PluginError, and whatever the plug-in's own code raises."""
     engine = entry.load()
     if not isinstance(engine, EnginePlugin):
-        raise _RefusedError(f"{entry.value} is {type(engine).__name__}, no EnginePlugin")
+        raise PluginError(f"{entry.value} is {type(engine).__name__}, no EnginePlugin")
+    port = engine.facts.default_port
+    if port is not None and (type(port) is not int or not 0 < port <= MAX_PORT):
+        raise PluginError(f"its default_port is {port!r}, no port")
     name = engine.facts.db_type
     if name != entry.name:
-        raise _RefusedError(f"its facts call it {name!r}")
+        raise PluginError(f"its facts call it {name!r}")
     if name != engine_key(name) or not name:
-        raise _RefusedError("a name is in small letters, without blanks, hyphens and underscores")
+        raise PluginError("a name is in small letters, without blanks, hyphens and underscores")
     for key in _keys(engine.facts):
         if key in taken:
-            raise _RefusedError(f"{key!r} is taken by {taken[key]}")
+            raise PluginError(f"{key!r} is taken by {taken[key]}")
     return engine
+
+
+def scripts_of(plugin: EnginePlugin, user: str) -> tuple[GrantScript, ...]:
+    """Ask an engine for its scripts of rights for a login.
+
+    Raises PluginError; its cause is ImportError where a driver is missing, and InvalidInputError
+    where no login can have that name.
+    """
+    return asked(lambda: _scripts(plugin.load().grants(user)))
+
+
+def _scripts(given: object) -> tuple[GrantScript, ...]:
+    scripts = given if isinstance(given, tuple) else (given,)
+    for script in scripts:
+        if not isinstance(script, GrantScript):
+            raise PluginError(f"grants() gives {type(script).__name__}, no GrantScript")
+        is_tuple = isinstance(script.statements, tuple)
+        texts = (script.applies_to, script.comment, *(script.statements if is_tuple else (None,)))
+        if not all(isinstance(each, str) for each in texts):
+            raise PluginError("grants() gives a GrantScript that is not of texts")
+    return scripts
 
 
 def _keys(facts: EngineFacts) -> Iterable[str]:

@@ -15,6 +15,10 @@ FIELDS: Final[Mapping[str, Translation]] = MappingProxyType(
             "{field} 须为 1 到 {limit} 个字符, 且不含 NUL",
             "{field} needs 1 to {limit} characters and no NUL",
         ),
+        "field.substituted": Translation(
+            "{field} 不能含 {found}: 执行脚本的命令行客户端会替换它",
+            "{field} may not hold {found}, which a line client that runs the script replaces",
+        ),
         "field.digits": Translation("名称不能全为数字", "A name may not be all digits"),
         "field.port": Translation("端口须在 1 到 65535 之间", "A port is a number from 1 to 65535"),
         "field.port_refused": Translation(

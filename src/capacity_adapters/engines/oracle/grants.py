@@ -13,6 +13,7 @@ COMMON: Final = (
     "C##"  # what the name of a common user begins with, unless an administrator changed it
 )
 MAX_NAME: Final = 128
+SUBSTITUTED: Final = "&"  # SQL*Plus puts a variable in its place, in quotes, too
 _PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_$#]*")
 
 
@@ -24,6 +25,8 @@ def grants(user: str) -> tuple[GrantScript, ...]:
     name = spelled(user)
     if not name or len(name) > MAX_NAME or '"' in name or "\0" in name:
         raise InvalidInputError("user", text("field.text", field="user", limit=MAX_NAME))
+    if SUBSTITUTED in name:
+        raise InvalidInputError("user", text("field.substituted", field="user", found=SUBSTITUTED))
     common = name if name.startswith(COMMON) else COMMON + name
     one = quoted(name)
     return (

@@ -7,10 +7,12 @@ from attrs import frozen
 
 from capacity_adapters.engines.sqlserver.queries import RIGHTS
 from capacity_core.diagnosis import Check, CheckState, GrantScript
+from capacity_core.errors import InvalidInputError
 from capacity_core.messages import Text, text
 from capacity_core.model import CollectFailed, Reason, sql_cure
 
 AZURE_DATABASE: Final = 5  # the EngineEdition of Azure SQL Database
+SUBSTITUTED: Final = "$("  # sqlcmd puts a variable in its place, in brackets, too
 LIST: Final = "VIEW ANY DATABASE"
 FILES: Final = "VIEW ANY DEFINITION"
 ENTER: Final = "CONNECT ANY DATABASE"
@@ -106,7 +108,12 @@ def _said(value: object) -> bool | None:
 
 
 def grants(user: str) -> tuple[GrantScript, ...]:
-    """Give the scripts for a new login; the password is for the administrator to choose."""
+    """Give the scripts for a new login; the password is for the administrator to choose.
+
+    Raises InvalidInputError for a name that sqlcmd would change.
+    """
+    if SUBSTITUTED in user:
+        raise InvalidInputError("user", text("field.substituted", field="user", found=SUBSTITUTED))
     name = quoted(user)
     create = f"CREATE LOGIN {name} WITH PASSWORD = 'change me'"
 
