@@ -118,6 +118,20 @@ def test_a_link_keeps_its_name_and_has_its_target_s_side_files(tmp_path: Path) -
     assert sizes(report) == {"link.db": total}
 
 
+def test_a_file_of_several_names_counts_once(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "folder", tmp_path / "outside.db"
+    folder.mkdir()
+    size, other = make_database(folder / "m.db"), make_database(outside, 500)
+    assert size != other
+    (folder / "z.db").hardlink_to(folder / "m.db")
+    (folder / "a.db").symlink_to("m.db")
+    for name in ("y.db", "x.db"):
+        (folder / name).symlink_to(outside)
+    inventory, report = ask(file_instance(folder))
+    assert [database.name for database in inventory.databases] == ["m.db", "x.db"]
+    assert sizes(report) == {"m.db": size, "x.db": other}
+
+
 def test_a_pipe_is_no_database_and_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.db")
     inventory, _ = ask(file_instance(tmp_path))

@@ -4,9 +4,10 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
+from operator import itemgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -52,6 +53,8 @@ OUTCOMES: Mapping[type[OSError], Outcome] = MappingProxyType(
     }
 )
 
+_File = tuple[int, int] | str
+
 
 @define(eq=False)
 class _Files:
@@ -66,12 +69,22 @@ class _Files:
         self._paths = {shown_name(path.name): path for path in found}
         return Inventory(tuple(SeenDatabase(name) for name in sorted(self._paths)))
 
-    def _databases(self) -> Iterator[Path]:
+    def _databases(self) -> Iterable[Path]:
+        """Find each file once: under its own name rather than a link's, and the first of several.
+
+        Links to a file that is counted already would count its bytes again.
+        """
+        found: list[tuple[bool, str, _File]] = []
         with os.scandir(self.path) as entries:
             for entry in entries:
                 self.guard.remaining()
                 if _is_database(entry):
-                    yield Path(entry.path)
+                    found.append((entry.is_symlink(), entry.name, _file_of(entry)))
+        found.sort(key=itemgetter(0, 1))
+        once: dict[_File, Path] = {}
+        for _, name, file in found:
+            once.setdefault(file, self.path / name)
+        return once.values()
 
     def measure(self, names: AbstractSet[str]) -> CapacityReport:
         fates = [self._fate(name) for name in sorted(names)]
@@ -174,6 +187,15 @@ def _is_database(entry: "os.DirEntry[str]") -> bool:
     except OSError:  # a link in a loop, or into a closed folder: measuring it says so
         return named
     return is_file and (named or _begins_like_sqlite(Path(entry.path)))
+
+
+def _file_of(entry: "os.DirEntry[str]") -> _File:
+    """Tell a file by its device and inode; one that cannot be looked at, by its name."""
+    try:
+        file = entry.stat()
+    except OSError:
+        return entry.name
+    return file.st_dev, file.st_ino
 
 
 def _begins_like_sqlite(path: Path) -> bool:
