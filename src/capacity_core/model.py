@@ -42,6 +42,7 @@ class Reason(StrEnum):
 _HINT_BLANKS: Mapping[Reason, Mapping[str, object]] = MappingProxyType(
     {
         Reason.PERMISSION_DENIED: {"cure": ""},
+        Reason.TLS: {"path": "?"},
         Reason.CREDENTIAL_UNAVAILABLE: {"ref": "-"},
         Reason.UNSUPPORTED_VERSION: {"version": "?", "least": "?"},
         Reason.DRIVER_MISSING: {"package": "?"},

@@ -13,6 +13,7 @@ from tests.targets import coordinator_of, port_instance
 
 from capacity_adapters.engines import ENGINES
 from capacity_adapters.engines.identities import identity_of
+from capacity_core.messages import Language, render
 from capacity_core.model import CollectFailed, Reason, Tls, TlsMode
 
 pytestmark = pytest.mark.unit
@@ -107,3 +108,33 @@ def test_root_may_share_its_key_with_a_group_that_only_reads(identity: Identity)
 
 def test_insecure_looks_at_no_file() -> None:
     assert identity_of(Tls(TlsMode.INSECURE, None, "/missing", "/missing")) == ()
+
+
+def unreadable(path: Path) -> None:
+    path.touch(mode=0)
+
+
+NO_AUTHORITIES: dict[str, Callable[[Path], object]] = {
+    "missing": lambda _: None,
+    "nonsense": lambda path: path.write_text("nonsense"),
+    "a pipe": os.mkfifo,
+    "a folder": Path.mkdir,
+    "closed": unreadable,
+}
+
+
+@pytest.mark.parametrize("db_type", NETWORK_ENGINES)
+@pytest.mark.parametrize("kind", NO_AUTHORITIES)
+def test_authorities_that_cannot_be_read_are_told_with_their_path(
+    tmp_path: Path, kind: str, db_type: str
+) -> None:
+    path = tmp_path / "ca.pem"
+    NO_AUTHORITIES[kind](path)
+    with listening(closer) as port:
+        for mode in (TlsMode.VERIFY_FULL, TlsMode.VERIFY_CA):
+            tls = Tls(mode, str(path))
+            coordinator = coordinator_of(port_instance(db_type, port, tls=tls))
+            assert not coordinator.connect()
+            assert coordinator.failure is not None
+            assert coordinator.failure.reason is Reason.TLS
+            assert str(path) in render(coordinator.failure.hint, Language.EN)

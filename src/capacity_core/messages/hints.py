@@ -58,6 +58,10 @@ HINTS: Final[Mapping[str, Translation]] = MappingProxyType(
             "The server's certificate is not from an authority that is trusted: check the"
             " instance's CA file",
         ),
+        "hint.tls.ca_file": Translation(
+            "无法读取 CA 文件 {path}: 须为本进程可读的 PEM 文件",
+            "The CA file {path} cannot be read: it is a PEM file that this process may read",
+        ),
         "hint.tls.name": Translation(
             "服务器证书中没有该主机名: 用证书中的名称登记实例, 或改用 TLS 模式 verify-ca",
             "The server's certificate is for another host name: register the instance by a name"

@@ -29,6 +29,7 @@ from service_identity.cryptography import (
     verify_certificate_ip_address,
 )
 
+from capacity_adapters.engines.authorities import stamp_of
 from capacity_adapters.engines.engine import CERTIFICATE_CAUSES, Target
 from capacity_adapters.engines.identities import identity_of
 from capacity_adapters.engines.sqlserver.errors import meaning_of
@@ -190,6 +191,7 @@ def _context(tls: Tls, host: str) -> SSL.Context:
         if tls.ca is None:
             context.set_default_verify_paths()
         else:
+            stamp_of(tls.ca)
             context.load_verify_locations(tls.ca)
     except SSL.Error as error:  # a file that cannot be read, or holds no certificate
         raise CollectFailed(Reason.TLS) from error
