@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from ipaddress import ip_address
+from pathlib import PurePath
 from zoneinfo import ZoneInfo
 
 from attrs import evolve, field, frozen
@@ -101,7 +102,7 @@ def new_instance(
     for name in ("name", "username", "database_name", "description"):
         check_text(name, getattr(fields, name), required=name == "name")
     for name in ("ca", "cert", "key"):
-        check_text(f"tls.{name}", getattr(fields.tls, name))
+        _check_file(f"tls.{name}", getattr(fields.tls, name))
     if fields.name.isdecimal():
         raise InvalidInputError("name", text("field.digits"))
     engine = engine_for(fields.db_type, engines)
@@ -214,6 +215,12 @@ def check_text(name: str, value: str | None, *, required: bool = False) -> None:
     is_blank = name != "password" and not value.strip()
     if is_blank or len(value) > limit or "\0" in value or not _is_unicode(value):
         raise InvalidInputError(name, text("field.text", field=name, limit=limit))
+
+
+def _check_file(name: str, value: str | None) -> None:
+    check_text(name, value)
+    if value and not PurePath(value).is_absolute():
+        raise InvalidInputError(name, text("field.absolute", field=name))
 
 
 def _is_unicode(value: str) -> bool:

@@ -234,6 +234,43 @@ def test_an_instance_is_added_changed_and_removed(cli: Cli) -> None:
     assert cli("instance", "list", "--json").data["instances"] == []
 
 
+def test_a_relative_path_is_kept_from_the_root(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    files = ("--tls-ca", "ca.pem", "--tls-cert", "us.pem", "--tls-key", "us.key")
+    server = cli("instance", "add", "--url", "pg://h/", *files, "--json").data["instance"]
+    assert {server["tls"][name] for name in ("ca", "cert", "key")} == {
+        str(folder.parent / name) for name in files[1::2]
+    }
+    place = ("--name", "files", "--db-type", "sqlite", "--path", folder.name)
+    kept = cli("instance", "add", *place, "--json").data["instance"]
+    assert kept["path"] == str(folder)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--db-type", "mysql"),
+        ("--host", "other"),
+        ("--port", "5433"),
+        ("--path", "/x"),
+        ("--username", "adam"),
+        ("--database-name", "stock"),
+    ],
+)
+def test_what_the_url_says_is_not_said_twice(cli: Cli, option: tuple[str, str]) -> None:
+    said = cli("instance", "add", "--url", "pg://eve@h/shop", *option)
+    assert (said.code, option[0] in said.err) == (2, True)
+    assert cli("instance", "list", "--json").data["instances"] == []
+
+
+def test_what_the_url_leaves_open_is_given_beside_it(cli: Cli) -> None:
+    beside = ("--username", "eve", "--database-name", "shop", "--json")
+    added = cli("instance", "add", "--url", "pg://h/", *beside).data["instance"]
+    assert (added["username"], added["database_name"]) == ("eve", "shop")
+
+
 @pytest.mark.parametrize(
     ("arguments", "field"),
     [

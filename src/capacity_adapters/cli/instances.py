@@ -10,7 +10,7 @@ from capacity_adapters.cli.output import Report, Table, done, every, shown
 from capacity_adapters.cli.passwords import given_password, password_options
 from capacity_adapters.cli.session import Session, with_session
 from capacity_adapters.cli.targets import engines_of, instance_for, located_by, place_of
-from capacity_adapters.cli.tls import changed_tls, tls_options
+from capacity_adapters.cli.tls import changed_tls, from_root, tls_options
 from capacity_core.answer import as_json
 from capacity_core.application import CapacityApplication
 from capacity_core.instances import InstanceFields, fields_of
@@ -35,6 +35,8 @@ PLAIN_FIELDS = (
     "description",
 )
 NULLABLE = frozenset({"host", "path", "database_name", "password_ref", "timezone"})
+IN_EVERY_URL = ("db_type", "host", "port", "path")
+IN_URL = (*IN_EVERY_URL, "username", "database_name")
 LISTS = ("exclude", "include")
 
 FIELD_OPTIONS = (
@@ -202,8 +204,20 @@ def _new_fields(
         blank, in_url = InstanceFields(name="", db_type=""), None
     else:
         located = located_by(url, engines_of(application))
+        _refuse_twice(located.fields, given)
         blank, in_url = located.fields, located.password
     return evolve(blank, **_changes(blank, given)), in_url
+
+
+def _refuse_twice(in_url: InstanceFields, given: Mapping[str, object]) -> None:
+    """Refuse an option for what the URL says already: only one of them could be kept."""
+    twice = [
+        f"--{name.replace('_', '-')}"
+        for name in IN_URL
+        if given[name] is not None and (name in IN_EVERY_URL or getattr(in_url, name))
+    ]
+    if twice:
+        raise click.UsageError(f"Give --url or {', '.join(twice)}, not both.")
 
 
 def _changes(old: InstanceFields, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -218,6 +232,8 @@ def _changes(old: InstanceFields, given: Mapping[str, Any]) -> dict[str, Any]:
     }
     if given["ignore_case"] is not None:
         rules["ignore_case"] = given["ignore_case"]
+    if given["path"]:
+        changes["path"] = from_root(given["path"])
     changes["filters"] = evolve(old.filters, **rules)
     changes["tls"] = changed_tls(old.tls, given)
     return changes

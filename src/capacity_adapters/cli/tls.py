@@ -1,6 +1,7 @@
 """How connections to an instance are protected, as options of a command."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import click
 from attrs import evolve
@@ -26,8 +27,16 @@ def tls_options(command: Command) -> Command:
 
 
 def changed_tls(old: Tls, given: Mapping[str, str | None]) -> Tls:
-    """Change what was given; an empty file name takes the file away."""
+    """Change what was given; an empty file name takes the file away.
+
+    The paths are kept from the root: the next command may run in another folder.
+    """
     files = {name: given[f"tls_{name}"] for name in ("ca", "cert", "key")}
-    changed = {name: path or None for name, path in files.items() if path is not None}
+    changed = {name: from_root(path) or None for name, path in files.items() if path is not None}
     mode = given["tls"]
     return evolve(old, mode=old.mode if mode is None else TlsMode(mode), **changed)
+
+
+def from_root(path: str) -> str:
+    """Spell the path of a file so that it does not depend on the working directory."""
+    return str(Path(path).absolute()) if path else ""

@@ -29,6 +29,9 @@ FIELDS: Final[Mapping[str, Translation]] = MappingProxyType(
             "{host} 不是主机名或 IP 地址", "{host} is neither a host name nor an IP address"
         ),
         "field.path": Translation("路径 {path} 不被允许", "The path {path} is not allowed here"),
+        "field.absolute": Translation(
+            "{field} 须为绝对路径", "{field} is an absolute path, from the root"
+        ),
         "field.not_for_engine": Translation(
             "{db_type} 不使用 {field}", "{field} does not apply to {db_type}"
         ),
