@@ -251,6 +251,14 @@ def test_any_file_name_can_be_told_and_measured(tmp_path: Path, name: bytes, end
     assert size == len(HEADER) + 4
 
 
+def test_two_names_that_show_alike_are_two_files(tmp_path: Path) -> None:
+    for name in (b"a\xff.db", rb"a\xff.db"):
+        (tmp_path / os.fsdecode(name)).write_bytes(HEADER)
+    _, report = ask(file_instance(tmp_path))
+    raw = (tmp_path / os.fsdecode(b"a\xff.db")).stat().st_ino
+    assert sizes(report).keys() == {r"a\xff.db", rf"a\xff.db (inode {raw})"}
+
+
 TAKE = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
 
 

@@ -66,7 +66,12 @@ class _Files:
 
     def inventory(self) -> Inventory:
         found = (self.path,) if self.path.is_file() else self._databases()
-        self._paths = {shown_name(path.name): path for path in found}
+        self._paths.clear()
+        for path in found:
+            name = shown_name(path.name)
+            # Bytes that are no text show as escapes, which another file may have for its name.
+            taken = name in self._paths
+            self._paths[f"{name} (inode {path.lstat().st_ino})" if taken else name] = path
         return Inventory(tuple(SeenDatabase(name) for name in sorted(self._paths)))
 
     def _databases(self) -> Iterable[Path]:
