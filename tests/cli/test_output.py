@@ -3,8 +3,13 @@
 import json
 
 import pytest
+from tests.builders import an_instance
 
+from capacity_adapters.cli.doctor import report_of
 from capacity_adapters.cli.output import Report, Table, done, every, human_size, say, shown
+from capacity_core.diagnosis import Check, CheckState, Diagnosis
+from capacity_core.messages import Language, render
+from capacity_core.model import sql_cure
 from capacity_core.reads import Page, Paging
 
 
@@ -40,6 +45,33 @@ def test_sizes_are_said_in_binary_units_and_no_size_is_no_zero(size: int | None,
 )
 def test_a_name_cannot_draw_on_the_terminal(name: str, seen: str) -> None:
     assert shown(name) == seen
+
+
+NASTY = "a\nb\x1b[31m\u202ec"
+
+
+def test_no_hint_of_a_server_draws_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    cure = render(sql_cure(f"GRANT PROCESS ON *.* TO `{NASTY}`"), Language.EN)
+    say(Report({}, (cure, Table(("NAME",), [[NASTY]]))), json_wanted=False)
+    hint, _, cell = capsys.readouterr().out.splitlines()
+    assert hint.endswith(r"TO `a\nb\x1b[31m\u202ec`")
+    assert cell == r"a\nb\x1b[31m\u202ec"
+
+
+@pytest.mark.parametrize("state", list(CheckState))
+def test_no_login_or_database_draws_on_the_terminal_of_the_doctor(
+    capsys: pytest.CaptureFixture[str], state: CheckState
+) -> None:
+    check = Check("enter", state, sql_cure(NASTY), (NASTY,), sql_cure(f"USE [{NASTY}]"))
+    instance = an_instance(name=NASTY)
+    found = Diagnosis(instance, (check,), complete=False, unseen=(NASTY,))
+    report = report_of(found)
+    say(report, json_wanted=False)
+    said = "".join(capsys.readouterr())
+    assert all(line.isprintable() for line in said.split("\n"))
+    assert not any(line.startswith("b") for line in said.split("\n"))
+    say(report, json_wanted=True)
+    assert json.dumps(NASTY) in capsys.readouterr().out
 
 
 def test_columns_line_up_under_wide_and_combining_characters(

@@ -1,5 +1,6 @@
 """`capacity grants`: the script that gives a login what sizing needs, and nothing more."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from unicodedata import category
 
@@ -45,7 +46,8 @@ def grants(_session: Session, *, engine: str, user: str) -> Report:
     db_type = engine_for(engine, ENGINES).db_type
     scripts = _scripts(engine_named(db_type), user)
     data = {"engine": db_type, "user": user, "scripts": scripts}
-    return done(data, *(_spelled(place, script) for place, script in enumerate(scripts)))
+    lines = (line for place, script in enumerate(scripts) for line in _spelled(place, script))
+    return done(data, *lines)
 
 
 def _scripts(plugin: "EnginePlugin", user: str) -> tuple[GrantScript, ...]:
@@ -66,9 +68,9 @@ def _scripts(plugin: "EnginePlugin", user: str) -> tuple[GrantScript, ...]:
         raise EngineNotSupportedError(Text(problem)) from error
 
 
-def _spelled(place: int, script: GrantScript) -> str:
+def _spelled(place: int, script: GrantScript) -> Sequence[str]:
     """Leave the first script to run as it is printed; it would stumble over the others."""
     if place == 0:
-        return str(script)
+        return str(script).splitlines()
     head, *statements = str(script).splitlines()
-    return "\n".join(["", head, *(f"{script.comment} {line}" for line in statements)])
+    return "", head, *(f"{script.comment} {line}" for line in statements)

@@ -53,7 +53,7 @@ def done(data: Mapping[str, object], *blocks: Block) -> Report:
 
 
 def say(report: Report, *, json_wanted: bool) -> None:
-    """Print the report: exactly one JSON document on stdout, or text."""
+    """Print the report: exactly one JSON document on stdout, or text, a line for each block."""
     if json_wanted:
         # ASCII only: no locale and no pipe can spoil a name.
         click.echo(json.dumps(as_json(report.document), indent=2), file=sys.stdout)
@@ -61,7 +61,7 @@ def say(report: Report, *, json_wanted: bool) -> None:
     out = sys.stderr if report.exit_code else sys.stdout
     for block in report.blocks:
         if isinstance(block, str):
-            click.echo(block, file=out)
+            click.echo(plain(block), file=out)
         elif out.isatty():
             _print_rich(block, stderr=out is sys.stderr)
         else:
@@ -122,8 +122,15 @@ def shown(name: str) -> str:
     return name if name.isprintable() and name == name.strip() and name else repr(name)
 
 
+def plain(message: str) -> str:
+    """Escape what would draw on the terminal or begin a line: a cure has names of a server's."""
+    if message.isprintable():
+        return message
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in message)
+
+
 def _plain_lines(table: Table) -> Iterator[str]:
-    lines = [table.headers, *table.rows]
+    lines = [table.headers, *([plain(cell) for cell in row] for row in table.rows)]
     widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = zip(table.headers, line, widths, strict=True)
@@ -156,5 +163,5 @@ def _print_rich(table: Table, *, stderr: bool) -> None:
         justify = "right" if header in table.right else "left"
         drawn.add_column(header, justify=justify, overflow="fold", header_style="bold")  # type: ignore[arg-type]  # a literal of rich's
     for row in table.rows:
-        drawn.add_row(*map(Text, row))  # as Text: a name is no markup
+        drawn.add_row(*(Text(plain(cell)) for cell in row))  # as Text: a name is no markup
     Console(stderr=stderr).print(drawn)
