@@ -375,6 +375,16 @@ def test_a_folder_that_no_server_made_is_measured_like_any(
     assert sizes(report).keys() == {*folders, "#mysql50#lost+found"}
 
 
+@pytest.mark.usefixtures("folders")
+def test_an_endless_list_of_schemas_is_no_server_s(
+    mariadb: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mysql, "MOST_SCHEMAS", 3)
+    with pytest.raises(CollectFailed) as failed:
+        ask(server_instance(mariadb))
+    assert failed.value.failure.reason is Reason.PROTOCOL
+
+
 def test_our_session_bounds_its_statements(mariadb: Server) -> None:
     with connected(coordinator_of(server_instance(mariadb))) as coordinator:
         ask_it = coordinator._conversation._ask  # type: ignore[attr-defined]  # a look inside

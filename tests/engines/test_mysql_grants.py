@@ -1,11 +1,21 @@
 """SHOW GRANTS of many servers: read right, and never read as more than it says."""
 
+from itertools import repeat
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from capacity_adapters.engines.mysql.examination import checks
-from capacity_adapters.engines.mysql.grants import SHOW_TABLES, parse_grants
+from capacity_adapters.engines.mysql.grants import (
+    LONGEST_ROW,
+    MOST_ROWS,
+    SHOW_TABLES,
+    Grants,
+    is_like,
+    like_parts,
+    parse_grants,
+)
 from capacity_core.diagnosis import CheckState
 
 pytestmark = pytest.mark.unit
@@ -156,3 +166,58 @@ def test_a_cure_is_told_only_where_it_cures(
     told = [check.cure.params["sql"] for check in found if check.cure.params]
     assert told == ["GRANT SHOW VIEW ON *.* TO `reader`@`%`"] * cures
     assert found[1].costs == (() if states[1] == "ok" else ("pay",))
+
+
+def likes(name: str, pattern: str) -> bool:
+    """Match one character after the other, trying all that a `%` may stand for."""
+    if not pattern:
+        return not name
+    if pattern[0] == "%":
+        return any(likes(name[skipped:], pattern[1:]) for skipped in range(len(name) + 1))
+    wild = pattern[0] == "_"
+    if pattern[0] == "\\" and len(pattern) > 1:
+        pattern = pattern[1:]
+    return name != "" and (wild or name[0] == pattern[0]) and likes(name[1:], pattern[1:])
+
+
+@given(
+    name=st.text(st.sampled_from("ab%_\\"), max_size=6),
+    pattern=st.text(st.sampled_from("ab%%_\\"), max_size=6),
+)
+def test_patterns_fit_as_those_of_like_do(name: str, pattern: str) -> None:
+    grants = parse_grants([f"GRANT SELECT ON `{pattern}`.* {TO}"])
+    assert grants.sees_tables_of(name) == likes(name, pattern)
+    assert is_like(name, like_parts(pattern)) == likes(name, pattern)
+
+
+def test_a_hostile_pattern_ends() -> None:
+    # A matcher that tries all that each `%` may stand for would not end in our time.
+    grants = parse_grants([f"GRANT SELECT ON `{'%a' * 60}z`.* {TO}"])
+    assert not grants.sees_tables_of("a" * 100)
+    assert grants.sees_tables_of("a" * 100 + "z")
+    assert not grants.sees_tables_of("a" * 1000 + "z")  # no server has such a name
+
+
+@pytest.mark.parametrize("quote", ["'\\", "`a", '"', "'a\\"])
+def test_a_row_with_an_open_quote_gives_no_right(quote: str) -> None:
+    assert parse_grants([f"GRANT SELECT ON *.* TO {quote}"]) == Grants()
+    parse_grants(["GRANT " + quote * 40_001] * 1000)
+    parse_grants([("GRANT " + quote * 4001)[:LONGEST_ROW]] * 100)
+
+
+def test_a_row_longer_than_any_server_s_gives_no_right() -> None:
+    row = f"GRANT SELECT ON *.* {TO}"
+    assert parse_grants([row.ljust(LONGEST_ROW)]).sees_every_schema
+    assert parse_grants([row.ljust(LONGEST_ROW + 1)]) == Grants()
+
+
+def test_of_endless_rows_none_is_believed_for_a_revoke_may_follow() -> None:
+    row = f"GRANT SELECT ON *.* {TO}"
+    assert parse_grants([row] * MOST_ROWS).sees_every_schema
+    assert parse_grants(repeat(row)) == Grants()
+
+
+def test_all_grants_on_a_schema_have_to_show_it() -> None:
+    rows = [f"GRANT {right} ON `shop`.* {TO}" for right in ("EXECUTE", "SELECT")]
+    assert not parse_grants(rows).sees_tables_of("shop")
+    assert not parse_grants(rows[::-1]).sees_tables_of("shop")

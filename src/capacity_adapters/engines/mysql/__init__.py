@@ -3,7 +3,7 @@
 import logging
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
@@ -54,6 +54,7 @@ log = logging.getLogger(__name__)
 
 FILES: Final = "my.innodb_files"
 TABLES: Final = "my.tables"
+MOST_SCHEMAS: Final = 200_000
 SYSTEM_SCHEMAS: Final = frozenset({"information_schema", "performance_schema", "mysql", "sys"})
 # What PyMySQL stumbles over when a peer sends nonsense.
 NONSENSE: Final = (
@@ -95,6 +96,7 @@ class _Mysql:
     flavour: Flavour
     freshness: Freshness
     username: str
+    guard: Guard
     _grants: Grants = field(factory=Grants, init=False)
     _keys: dict[str, bytes] = field(factory=dict, init=False)
 
@@ -112,7 +114,10 @@ class _Mysql:
     def _schemas(self) -> dict[str, bytes]:
         # From source: MySQL 8 decodes the names of its files itself, so ours are compared plain.
         question = SCHEMAS if self.flavour.is_mysql_8 else ENCODED_SCHEMAS
-        return {name: _key(name, encoded) for name, encoded in self._ask(question)}
+        rows = self._ask(question)
+        if len(rows) > MOST_SCHEMAS:
+            raise CollectFailed(Reason.PROTOCOL)
+        return {name: _key(name, encoded) for name, encoded in rows}
 
     def measure(self, names: AbstractSet[str]) -> CapacityReport:
         asked = time.monotonic()
@@ -140,7 +145,7 @@ class _Mysql:
                 duration_ms=took,
             )
 
-        fates = [fate(name) for name in sorted(names)]
+        fates = [fate(name) for name in self._in_time(sorted(names))]
         return CapacityReport(
             tuple(fate for fate in fates if isinstance(fate, DatabaseSize)),
             tuple(fate for fate in fates if isinstance(fate, Unmeasured)),
@@ -199,7 +204,15 @@ class _Mysql:
     def _ask(self, question: str) -> Sequence[tuple[Any, ...]]:
         with self.connection.cursor() as cursor:
             cursor.execute(question)
-            return cursor.fetchall()
+            rows = cursor.fetchall()
+        self.guard.remaining()  # what came before the guard shut the connection may be much
+        return rows
+
+    def _in_time(self, names: Iterable[str]) -> Iterator[str]:
+        """Go through what may be many names, each with many grants. Raises CollectFailed."""
+        for name in names:
+            self.guard.remaining()
+            yield name
 
     def _cure(self) -> Text:
         rights = [each for each in CURES if each not in self._grants.everywhere] or CURES
@@ -207,7 +220,7 @@ class _Mysql:
 
     def examine(self) -> tuple[Check, ...]:
         self.inventory()
-        return checks(self._grants, self._keys, self._files_probe())
+        return checks(self._grants, self._in_time(self._keys), self._files_probe())
 
     def _files_probe(self) -> CheckState:
         """Say whether the sizes of files can be read; PROCESS alone does not prove it."""
@@ -261,7 +274,7 @@ def _greeted(connection: Connection, guard: Guard, username: str) -> _Mysql:
         said, least = (".".join(map(str, each)) for each in (flavour.version, flavour.least))
         failure = Failure.of(Reason.UNSUPPORTED_VERSION, version=said, least=least)
         raise CollectFailed(failure.reason, failure.hint)
-    return _Mysql(connection, flavour, _bounded(connection, flavour, guard), username)
+    return _Mysql(connection, flavour, _bounded(connection, flavour, guard), username, guard)
 
 
 def _bounded(connection: Connection, flavour: Flavour, guard: Guard) -> Freshness:

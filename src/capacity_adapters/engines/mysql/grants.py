@@ -1,10 +1,15 @@
 """What a login may see, read from its SHOW GRANTS: the views do not say what they leave out."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice, takewhile
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
+
+MOST_ROWS: Final = 10_000  # of one answer; the revokes come last, so of more we believe nothing
+LONGEST_ROW: Final = 8192  # characters; with every privilege there is, it is some two thousand
+LONGEST_NAME: Final = 128  # characters; servers allow 64, and put a prefix before some
 
 # Any one of them, on a schema, shows its tables.
 SHOW_TABLES: Final = frozenset(
@@ -39,15 +44,30 @@ SHOW_SCHEMAS: Final = SHOW_TABLES | {
 }
 PROCESS: Final = frozenset({"ALL", "ALL PRIVILEGES", "PROCESS"})
 
-_TOKEN = re.compile(r"`(?:[^`]|``)*`|'(?:[^'\\]|\\.|'')*'|\"(?:[^\"]|\"\")*\"|\w+|\S", re.DOTALL)
+# Possessive: a quote that is never closed would be tried from each of its characters anew.
+_QUOTED = r"`(?:[^`]|``)*+`|'(?:[^'\\]|\\.|'')*+'|\"(?:[^\"]|\"\")*+\""
+_CLOSED = re.compile(_QUOTED, re.DOTALL)
+_TOKEN = re.compile(rf"{_QUOTED}|[`'\"].*|\w+|\S", re.DOTALL)
+# What LIKE takes for any characters, and for any one; an escaped one is spelled with its backslash.
+ANY, ONE = "%", "_"
 
 
 @frozen
-class _SchemaGrant:
-    """Privileges on the schemas whose name is like a pattern."""
+class _Pattern:
+    """A LIKE pattern, character by character; `shows` says whether a fitting schema's tables show.
 
-    pattern: "re.Pattern[str]"
-    privileges: frozenset[str]
+    What it begins and ends with is plain, and tells most misfits at once.
+    """
+
+    parts: tuple[str, ...]
+    shows: bool
+    begins: str
+    ends: str
+
+    def fits(self, name: str) -> bool:
+        return (
+            name.startswith(self.begins) and name.endswith(self.ends) and is_like(name, self.parts)
+        )
 
 
 @frozen
@@ -58,7 +78,8 @@ class Grants:
     """
 
     everywhere: frozenset[str] = frozenset()
-    on_schemas: tuple[_SchemaGrant, ...] = ()
+    on_schemas: Mapping[str, bool] = field(factory=dict)
+    on_patterns: tuple[_Pattern, ...] = ()
     revoked: frozenset[str] = frozenset()
     login: str = "CURRENT_USER"
     anonymous_host: str | None = None
@@ -77,19 +98,24 @@ class Grants:
             return False
         if self.everywhere & SHOW_TABLES:
             return True
-        fitting = [grant for grant in self.on_schemas if grant.pattern.fullmatch(schema)]
-        return bool(fitting) and all(grant.privileges & SHOW_TABLES for grant in fitting)
+        fitting = [each.shows for each in self.on_patterns if each.fits(schema)]
+        if schema in self.on_schemas:
+            fitting.append(self.on_schemas[schema])
+        return bool(fitting) and all(fitting)
 
 
 def parse_grants(rows: Iterable[str]) -> Grants:
     """Read the rows of SHOW GRANTS; a row that we do not understand gives no right."""
     everywhere: frozenset[str] = frozenset()
-    on_schemas: list[_SchemaGrant] = []
+    on_schemas: dict[str, bool] = {}
+    on_patterns: list[_Pattern] = []
     revoked: set[str] = set()
     login = Grants().login
     anonymous_host: str | None = None
-    for row in rows:
-        tokens = _TOKEN.findall(row)
+    for place, row in enumerate(islice(rows, MOST_ROWS + 1)):
+        if place == MOST_ROWS:
+            return Grants()
+        tokens = _tokens(row)
         verb = tokens[0].upper() if tokens else ""
         privileges, scope, rest = _split(tokens[1:], "FROM" if verb == "REVOKE" else "TO")
         if login == Grants().login and verb == "GRANT" and rest[1:2] == ["@"]:
@@ -99,10 +125,25 @@ def parse_grants(rows: Iterable[str]) -> Grants:
             case ["*", ".", "*"] if verb == "GRANT":
                 everywhere |= privileges
             case [schema, ".", "*"] if verb == "GRANT":
-                on_schemas.append(_SchemaGrant(_like(_unquoted(schema)), privileges))
+                parts, shows = like_parts(_unquoted(schema)), bool(privileges & SHOW_TABLES)
+                begins = _plain(parts)
+                if len(begins) < len(parts):
+                    ends = _plain(parts[::-1])[::-1]
+                    on_patterns.append(_Pattern(parts, shows, begins, ends))
+                else:
+                    on_schemas[begins] = shows and on_schemas.get(begins, True)
             case [schema, ".", *_] if verb != "GRANT":
                 revoked.add(_unquoted(schema))
-    return Grants(everywhere, tuple(on_schemas), frozenset(revoked), login, anonymous_host)
+    return Grants(
+        everywhere, on_schemas, tuple(on_patterns), frozenset(revoked), login, anonymous_host
+    )
+
+
+def _tokens(row: str) -> list[str]:
+    """Return none of a row that is too long, or whose last quote is not closed."""
+    tokens = _TOKEN.findall(row) if len(row) <= LONGEST_ROW else []
+    is_cut = tokens and tokens[-1][0] in "`'\"" and not _CLOSED.fullmatch(tokens[-1])
+    return [] if is_cut else tokens
 
 
 def _split(tokens: list[str], ending: str) -> tuple[frozenset[str], list[str], list[str]]:
@@ -134,8 +175,32 @@ def _unquoted(name: str) -> str:
     return name[1:-1].replace(quote * 2, quote) if quote in {"`", '"', "'"} else name
 
 
-def _like(pattern: str) -> "re.Pattern[str]":
-    """Turn LIKE's wildcards into a regular expression; a backslash makes the next one plain."""
-    parts = re.findall(r"\\.|.", pattern, re.DOTALL)
-    wild = {"%": ".*", "_": "."}
-    return re.compile("".join(wild.get(p) or re.escape(p[-1]) for p in parts), re.DOTALL)
+def like_parts(pattern: str) -> tuple[str, ...]:
+    """Split a pattern into characters; a backslash stays with the one that it makes plain."""
+    return tuple(re.findall(r"\\.|.", pattern, re.DOTALL))
+
+
+def _plain(parts: Sequence[str]) -> str:
+    """Return what stands before the first wildcard."""
+    return "".join(part[-1] for part in takewhile(lambda part: part not in {ANY, ONE}, parts))
+
+
+def is_like(name: str, parts: Sequence[str]) -> bool:
+    """Match as LIKE does. Only the last `%` is ever tried again, so no pattern takes forever."""
+    if len(name) > LONGEST_NAME or len(parts) > LONGEST_NAME:
+        return False
+    at = place = 0
+    retry: tuple[int, int] | None = None  # behind the last `%`: the part, and where it was tried
+    while at < len(name):
+        part = parts[place] if place < len(parts) else ""
+        if part == ANY:
+            place += 1
+            retry = place, at
+        elif part == ONE or part[-1:] == name[at]:
+            at, place = at + 1, place + 1
+        elif retry:
+            place, at = retry[0], retry[1] + 1
+            retry = place, at
+        else:
+            return False
+    return all(part == ANY for part in parts[place:])
