@@ -40,7 +40,7 @@ QUESTIONS: Mapping[str, tuple[tuple[Any, Any], ...]] = {
     "tablestats": (NUMBER, TEXT, NUMBER),
     "innodb_sys_tablespaces": (BYTES, SUM),
     "innodb_tablespaces": (BYTES, SUM),
-    "information_schema.tables": (BYTES, SUM, SUM, SUM),
+    "information_schema.tables": (BYTES, SUM, SUM, SUM, SUM),
     "information_schema.schemata": (TEXT, BYTES),
 }
 OWN_VARIABLES: Mapping[str, tuple[type, object, bool]] = {

@@ -60,7 +60,7 @@ def test_a_fork_without_fresh_tables_is_believed_less(mysql8: Mysql8, instance: 
     mysql8.lacks = frozenset({"information_schema_stats_expiry"})
     mysql8.answers["SHOW GRANTS"] = [(SIGHT,)]
     mysql8.answers["information_schema.tables"] = [
-        (b"shop", Decimal(16_384), Decimal(0), Decimal(0))
+        (b"shop", Decimal(16_384), Decimal(0), Decimal(0), Decimal(0))
     ]
     _, report = ask(instance, PASSWORD)
     (shop,) = (size for size in report.sizes if size.name == "shop")
@@ -95,8 +95,8 @@ def test_without_the_view_the_tables_count(mysql8: Mysql8, instance: Instance, c
     for view in ("innodb_tablespaces", "innodb_sys_tablespaces"):
         mysql8.answers[view] = code
     mysql8.answers["information_schema.tables"] = [
-        ("订单".encode(), Decimal(49_152), Decimal(0), Decimal(1)),
-        (b"shop", Decimal(0), Decimal(2), Decimal(0)),
+        ("订单".encode(), Decimal(49_152), Decimal(0), Decimal(0), Decimal(1)),
+        (b"shop", Decimal(0), Decimal(2), Decimal(0), Decimal(0)),
     ]
     _, report = ask(instance, PASSWORD)
     assert sizes(report)["订单"] == 49_152
