@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
-from typing import Protocol
+from typing import Final, Protocol
 
 from attrs import field, frozen
 
@@ -133,6 +133,16 @@ class Engine:
     grants: Callable[[str], tuple[GrantScript, ...]] = _no_grants
 
 
+# What drivers stumble over when a peer sends nonsense.
+NONSENSE: Final = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 # The first that fits; what a system call means is in UNREACHABLE_CODES.
 BUILTIN_REASONS: Mapping[type[BaseException], Reason] = MappingProxyType(
     {

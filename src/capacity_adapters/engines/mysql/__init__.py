@@ -1,7 +1,6 @@
 """MySQL 5.7 to 9 and MariaDB 10 to 12 through PyMySQL: what we ask, and how we read it."""
 
 import logging
-import struct
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -12,7 +11,7 @@ from attrs import define, field, frozen
 
 from capacity_adapters.engines.addresses import first_reachable, open_socket
 from capacity_adapters.engines.deadline import Guard
-from capacity_adapters.engines.engine import Engine, Target, classify, milliseconds_since
+from capacity_adapters.engines.engine import NONSENSE, Engine, Target, classify, milliseconds_since
 from capacity_adapters.engines.mysql.connect import Connection, Flavour, flavour_of, prepare
 from capacity_adapters.engines.mysql.errors import anonymous, code_of, explained, meaning_of
 from capacity_adapters.engines.mysql.examination import (
@@ -56,16 +55,6 @@ FILES: Final = "my.innodb_files"
 TABLES: Final = "my.tables"
 MOST_SCHEMAS: Final = 200_000
 SYSTEM_SCHEMAS: Final = frozenset({"information_schema", "performance_schema", "mysql", "sys"})
-# What PyMySQL stumbles over when a peer sends nonsense.
-NONSENSE: Final = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
 # The view is unknown, lacks file_size, or is closed to us: sizes come from TABLES then.
 NO_VIEW: Final = frozenset({1109, 1146, 1054, 1227})
 UNKNOWN_VARIABLE: Final = 1193

@@ -1,13 +1,13 @@
 """What the error numbers of Oracle, its listener and its driver mean to an operator."""
 
 import re
-import struct
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
 import oracledb
 
+from capacity_adapters.engines.engine import NONSENSE
 from capacity_adapters.engines.meanings import Meaning
 from capacity_core.messages import text
 from capacity_core.model import Failure, Reason
@@ -114,16 +114,6 @@ NO_RIGHT: Final = frozenset({942, 1031, 41900})
 MOST_CAUSES: Final = 5  # an error may be tied into a loop of causes
 LEAST_VERSION: Final = "12.1"
 INTERNAL: Final = range(5000, 6000)  # the driver did not understand the peer
-# What the driver stumbles over when a peer sends nonsense.
-NONSENSE: Final = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
 ERRORS: Final = (oracledb.Error, OSError, RuntimeError, *NONSENSE)
 
 _DRIVER = re.compile(r"DPY-(\d{4})\Z")

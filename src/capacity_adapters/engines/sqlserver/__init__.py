@@ -6,7 +6,6 @@ batch; what fails there costs no more than that.
 """
 
 import logging
-import struct
 import time
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -19,7 +18,7 @@ from OpenSSL import SSL
 
 from capacity_adapters.engines.addresses import first_reachable, open_socket
 from capacity_adapters.engines.deadline import Guard
-from capacity_adapters.engines.engine import Engine, Target, classify, milliseconds_since
+from capacity_adapters.engines.engine import NONSENSE, Engine, Target, classify, milliseconds_since
 from capacity_adapters.engines.sqlserver import rights as may
 from capacity_adapters.engines.sqlserver.connect import Link, Row, log_in, refuse_unsendable
 from capacity_adapters.engines.sqlserver.errors import CODES, PHRASES
@@ -66,17 +65,7 @@ SYSTEM_DATABASES: Final = frozenset({"master", "model", "msdb", "tempdb"})
 SNAPSHOT_METHOD: Final = "ms.snapshot_files"
 AZURE_METHOD: Final = "ms.resource_stats"
 CHUNK: Final = 1000  # databases in one batch
-# What the driver stumbles over when a peer sends nonsense.
-NONSENSE: Final = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
+STUMBLES: Final = (RuntimeError, *NONSENSE)  # this driver raises that one, too
 
 
 @define(eq=False)
@@ -269,7 +258,7 @@ def failure_of(error: BaseException) -> Failure | None:
         return Failure.of(Reason.CONNECTION_LOST)
     if isinstance(error, tds.Error):
         return _driver_failure(error)
-    if isinstance(error, NONSENSE) and not isinstance(error, OSError):
+    if isinstance(error, STUMBLES) and not isinstance(error, OSError):
         return Failure.of(Reason.PROTOCOL)
     return None
 
@@ -284,7 +273,7 @@ def _driver_failure(error: tds.Error) -> Failure | None:
     return meaning.failure() if meaning else None
 
 
-ERRORS: Final = (tds.Error, SSL.Error, OSError, *NONSENSE)
+ERRORS: Final = (tds.Error, SSL.Error, OSError, *STUMBLES)
 ENGINE: Final = Engine(
     open=open_sqlserver,
     errors=ERRORS,
