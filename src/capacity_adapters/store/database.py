@@ -30,11 +30,12 @@ MOST_PATIENCE_SECONDS: Final = 86_400
 CONNECTIONS: Final = 10
 MORE_CONNECTIONS: Final = 20  # beyond those kept open, while many ask at once
 TRUSTED_SECONDS: Final = 1.0  # a connection used that recently is not asked whether it lives
+# A plan made while the store was small is 100 times too slow on a large one: plan anew.
 POSTGRESQL_OPTIONS: Final = {
     "application_name": "capacity-sync",
     "connect_timeout": "10",
     "options": f"-c lock_timeout={PATIENCE_SECONDS}s -c statement_timeout=120s "
-    "-c idle_in_transaction_session_timeout=120s",
+    "-c idle_in_transaction_session_timeout=120s -c plan_cache_mode=force_custom_plan",
 }
 
 
@@ -150,8 +151,7 @@ def _check_foreign_keys(connection: Any, _record: object) -> None:
 
 
 def _postgresql(url: URL) -> Engine:
-    # A plan made while the store was small is 100 times too slow on a large one: plan anew.
-    arguments: dict[str, Any] = {"prepare_threshold": None}
+    arguments: dict[str, Any] = {"prepare_threshold": 1}  # parsing takes longer than planning
     arguments |= {
         name: value for name, value in POSTGRESQL_OPTIONS.items() if name not in url.query
     }

@@ -3,16 +3,15 @@
 from typing import Final
 
 # Every name with its schema: a search_path that we did not set may lead to somebody's functions.
-DATABASES: Final = "SELECT oid, datname, datconnlimit FROM pg_catalog.pg_database"
-# By oid, for a name may be dropped meanwhile and fail the statement, and PostgreSQL 18 sizes no oid
-# that is gone. A privilege of NULL, or a size of NULL in spite of it, is a database that is gone.
+DATABASES: Final = "SELECT oid, datname, datconnlimit FROM pg_catalog.pg_database ORDER BY oid"
+# By oid, for a name may be dropped meanwhile and fail the statement; a database that is gone has no
+# row, or a size of NULL. OFFSET 0 has the rights looked up once.
 SIZES: Final = """
-SELECT o, allowed, CASE WHEN allowed THEN pg_catalog.pg_database_size(o) END
-FROM (SELECT o, CASE WHEN EXISTS (
-                  SELECT FROM pg_catalog.pg_database AS d WHERE d.oid OPERATOR(pg_catalog.=) o)
-                THEN pg_catalog.has_database_privilege(o, 'CONNECT')
-                     OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') END
-      FROM pg_catalog.unnest(%s::pg_catalog.oid[]) AS o) AS asked (o, allowed)
+SELECT oid, allowed, CASE WHEN allowed THEN pg_catalog.pg_database_size(oid) END
+FROM (SELECT oid, pg_catalog.has_database_privilege(oid, 'CONNECT')
+                  OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')
+      FROM pg_catalog.pg_database
+      WHERE oid OPERATOR(pg_catalog.=) ANY (%s::pg_catalog.oid[]) OFFSET 0) AS asked (oid, allowed)
 """
 RIGHTS: Final = """
 SELECT datname, pg_catalog.has_database_privilege(oid, 'CONNECT')
