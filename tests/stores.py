@@ -181,26 +181,31 @@ def report_of(found: Found) -> CapacityReport:
 def aggregates_of(
     store: AnyStore, instance_id: int
 ) -> tuple[dict[tuple[str, date], Row], list[Row]]:
-    """Every aggregate of both levels, without the period's kind, in the order of the columns."""
+    """Every daily aggregate of both levels, as far as the columns of its break."""
     if isinstance(store, MemoryStore):
         state = store.state
         databases = {
-            (key[1], key[2]): astuple(row)
-            for key, row in state.database_aggregates.items()
-            if key[0] == instance_id
+            (name, period.start): (period.start, period.end, *astuple(row)[:-3])
+            for (owner, name, period), row in state.database_aggregates.items()
+            if owner == instance_id and period.type == "daily"
         }
-        by_day = sorted(state.instance_aggregates.items())
-        days = [astuple(row) for key, row in by_day if key[0] == instance_id]
+        by_day = sorted(state.instance_aggregates.items(), key=lambda each: each[0][1].start)
+        days = [
+            (period.start, period.end, *astuple(row)[:-3])
+            for (owner, period), row in by_day
+            if owner == instance_id and period.type == "daily"
+        ]
         return databases, days
     assert isinstance(store, Store)
     found = rows(store, "database_size_aggregations")
     databases = {
-        (row[1], row[3]): row[3:]
+        (row[1], row[3]): row[3:-3]
         for row in sorted(found, key=str)
         if row[0] == instance_id and row[2] == "daily"
     }
     instance_rows = sorted(rows(store, "instance_size_aggregations"), key=lambda row: str(row[2]))
-    return databases, [row[2:] for row in instance_rows if row[0] == instance_id]
+    days = [row[2:-3] for row in instance_rows if row[:2] == (instance_id, "daily")]
+    return databases, days
 
 
 def rows(store: Store, table: str) -> list[Row]:

@@ -30,8 +30,8 @@ from capacity_core.instances import (
 )
 from capacity_core.messages import text
 from capacity_core.model import EngineFacts, FileAddress, Instance, Moment, Scenario, Secret, Tls
-from capacity_core.ports import Begin, Clock, CoordinatorFor, DateRange, Lease, Leases
-from capacity_core.reads import DatabaseRow, InstanceDay, Page, Paging, SizeRow
+from capacity_core.ports import Begin, Clock, CoordinatorFor, Lease, Leases
+from capacity_core.reads import DatabaseRow, DateRange, InstanceDay, Page, Paging, SizeRow
 from capacity_core.result import InstanceCapacitySyncActionResult
 from capacity_core.sync import InstanceCapacitySyncActionsService
 

@@ -259,7 +259,8 @@ class DatabaseSize:
     `used_size_bytes` is what its files hold, `ceiling_bytes` how large they may become by
     themselves. `outcome` is offline or invalid if the bytes are known and the database is not
     usable. `duration_ms` is how long the statement took that told it, in milliseconds; a
-    statement may tell of many databases.
+    statement may tell of many databases. `identity` is what the engine itself knows the database
+    by, where it knows: one that is dropped and made anew has another.
     """
 
     name: str
@@ -272,6 +273,7 @@ class DatabaseSize:
     freshness: Freshness = field(default=Freshness.LIVE, converter=Freshness)
     duration_ms: int | None = None
     outcome: Outcome = Outcome.MEASURED
+    identity: str | None = None
 
 
 @frozen

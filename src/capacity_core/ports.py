@@ -1,6 +1,6 @@
 """Every port: what the core asks of the world. Adapters fit them without inheriting."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from datetime import date, datetime
@@ -10,6 +10,14 @@ from attrs import frozen
 
 from capacity_core.access import ApiToken, Scope
 from capacity_core.diagnosis import Check
+from capacity_core.growth_reads import (
+    AggregateQuestion,
+    DatabaseGrowth,
+    GrowthSummary,
+    InstanceGrowth,
+    SeriesDay,
+    Slice,
+)
 from capacity_core.inventory import InventoryChange
 from capacity_core.model import (
     CapacityReport,
@@ -20,7 +28,16 @@ from capacity_core.model import (
     Moment,
     Secret,
 )
-from capacity_core.reads import DatabaseRow, InstanceDay, Page, Paging, SizeRow
+from capacity_core.periods import Period
+from capacity_core.reads import (
+    AggregateLevel,
+    DatabaseRow,
+    DateRange,
+    InstanceDay,
+    Page,
+    Paging,
+    SizeRow,
+)
 
 
 class CapacitySyncCoordinator(Protocol):
@@ -104,7 +121,8 @@ class CapacityRepository(Protocol):
 class CapacityAggregator(Protocol):
     """The aggregates that a sync refreshes. Each call is a savepoint of its own.
 
-    If one raises, its writes are undone and the unit of work goes on unharmed.
+    If one raises, its writes are undone and the unit of work goes on unharmed. Every call may be
+    repeated: what says the same stays unwritten.
     """
 
     def calculate_daily_database_aggregations_for_instance(
@@ -112,6 +130,31 @@ class CapacityAggregator(Protocol):
     ) -> None: ...
 
     def calculate_daily_aggregations_for_instance(self, instance_id: int, day: date) -> None: ...
+
+
+class PeriodAggregator(CapacityAggregator, Protocol):
+    """The aggregates of every period, by the formulas of `rollup`; savepoints likewise."""
+
+    def aggregate_databases(self, period: Period, instance_id: int | None = None) -> None:
+        """Aggregate each database with a size in the period, of one instance or of all.
+
+        All are those that are active and not removed.
+        """
+        ...
+
+    def aggregate_instances(self, period: Period, instance_id: int | None = None) -> None:
+        """Aggregate the totals of one instance or of all that are active and not removed.
+
+        Weeks, months and quarters expect the databases' aggregates of the same period, which
+        tell of breaks.
+        """
+        ...
+
+    def aggregated(
+        self, level: AggregateLevel, period: Period, instance_id: int | None = None
+    ) -> Mapping[int, int]:
+        """Count the kept aggregates of the period by the id of their instance."""
+        ...
 
 
 class Instances(Protocol):
@@ -180,7 +223,7 @@ class CapacityReads(Protocol):
         ...
 
     def history(
-        self, instance_id: int, database_name: str, days: "DateRange", paging: Paging
+        self, instance_id: int, database_name: str, days: DateRange, paging: Paging
     ) -> Page[SizeRow]:
         """The days of one database, newest first."""
         ...
@@ -196,12 +239,44 @@ class CapacityReads(Protocol):
         ...
 
 
-@frozen
-class DateRange:
-    """From and to, both included; None is open."""
+class GrowthReads(Protocol):
+    """Questions about the history; each is answered without a lasting transaction."""
 
-    start: date | None = None
-    end: date | None = None
+    def database_growth(self, question: AggregateQuestion) -> Slice[DatabaseGrowth]: ...
+
+    def instance_growth(self, question: AggregateQuestion) -> Slice[InstanceGrowth]:
+        """Likewise for instances; a database name is not asked for."""
+        ...
+
+    def database_summary(self, question: AggregateQuestion) -> GrowthSummary: ...
+
+    def instance_summary(self, question: AggregateQuestion) -> GrowthSummary: ...
+
+    def database_series(
+        self, instance_id: int, since: date, database_name: str | None = None
+    ) -> Mapping[str, Sequence[SeriesDay]]:
+        """The known sizes of each active database, or of one, oldest first."""
+        ...
+
+    def instance_series(self, instance_id: int, since: date) -> Sequence[SeriesDay]:
+        """The totals, measured and carried, oldest first."""
+        ...
+
+    def engine_ceilings(self, instance_id: int) -> Mapping[str, int]:
+        """The ceiling (bytes) that the latest known size of each active database came with."""
+        ...
+
+
+class Limits(Protocol):
+    """How large databases may become, as users say (bytes); no name: the whole instance."""
+
+    def set(self, instance_id: int, database_name: str | None, limit_bytes: int) -> None: ...
+
+    def remove(self, instance_id: int, database_name: str | None) -> None:
+        """Raises NotFoundError."""
+        ...
+
+    def all(self, instance_id: int) -> Mapping[str | None, int]: ...
 
 
 @frozen

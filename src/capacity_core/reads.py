@@ -1,6 +1,7 @@
 """The questions that lists and pages ask, and their answers, as values."""
 
 from datetime import date, datetime
+from enum import StrEnum, auto
 from typing import Generic, TypeVar
 
 from attrs import field, frozen
@@ -14,6 +15,19 @@ Row = TypeVar("Row")
 
 MAX_LIMIT = 200
 MAX_PAGE = 1_000_000
+
+
+@frozen
+class DateRange:
+    """From and to, both included; None is open."""
+
+    start: date | None = None
+    end: date | None = None
+
+
+class AggregateLevel(StrEnum):
+    DATABASE = auto()
+    INSTANCE = auto()
 
 
 @frozen
@@ -48,8 +62,9 @@ class SizeRow:
 
     Bytes are those of the day's latest measurement, None if there was none, as are `method`,
     `freshness` and `duration_ms` (milliseconds); `last_outcome` and `last_attempt_at` are of the
-    day's latest attempt, measured or not. `method_changed`: the latest earlier day with a size
-    had another method, so the two do not compare.
+    day's latest attempt, measured or not. `identity` is what the engine itself knows the database
+    by, where it knows: one that is dropped and made anew has another. `method_changed`: the latest
+    earlier day with a size had another method, so the two do not compare.
     """
 
     database_name: str
@@ -65,6 +80,7 @@ class SizeRow:
     ceiling_bytes: int | None = None
     freshness: Freshness | None = field(default=None, converter=optional(Freshness))
     duration_ms: int | None = None
+    identity: str | None = None
     method_changed: bool = False
 
 

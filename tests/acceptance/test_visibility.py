@@ -18,8 +18,7 @@ from capacity_core import CapacityApplication, InstanceCapacitySyncActionResult
 from capacity_core.filters import FilterRules
 from capacity_core.messages import Language, Text, render
 from capacity_core.model import Instance, Outcome, Scenario
-from capacity_core.ports import DateRange
-from capacity_core.reads import DatabaseRow, InstanceDay, Paging, SizeRow
+from capacity_core.reads import DatabaseRow, DateRange, InstanceDay, Paging, SizeRow
 
 pytestmark = pytest.mark.live
 

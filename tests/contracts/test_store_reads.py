@@ -8,8 +8,7 @@ from tests.stores import AnyStore, Found, add_instance, on_day, sync
 from capacity_core.filters import FilterRules
 from capacity_core.inventory import reconcile
 from capacity_core.model import DatabaseSize, Freshness, Inventory, Outcome, SeenDatabase
-from capacity_core.ports import DateRange
-from capacity_core.reads import Paging
+from capacity_core.reads import DateRange, Paging
 
 
 def test_databases_show_their_latest_size_and_their_latest_attempt(

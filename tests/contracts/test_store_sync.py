@@ -28,8 +28,7 @@ from capacity_core.model import (
     Scenario,
     SeenDatabase,
 )
-from capacity_core.ports import DateRange
-from capacity_core.reads import DatabaseRow, InstanceDay, Paging, SizeRow
+from capacity_core.reads import DatabaseRow, DateRange, InstanceDay, Paging, SizeRow
 
 AWKWARD_NAMES = [
     " both ends ",

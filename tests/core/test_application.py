@@ -37,8 +37,8 @@ from capacity_core.model import (
     Tls,
     TlsMode,
 )
-from capacity_core.ports import CapacityExaminer, DateRange, Instances, Lease, UnitOfWork
-from capacity_core.reads import Paging
+from capacity_core.ports import CapacityExaminer, Instances, Lease, UnitOfWork
+from capacity_core.reads import DateRange, Paging
 
 pytestmark = pytest.mark.unit
 

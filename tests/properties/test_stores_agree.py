@@ -29,8 +29,8 @@ from capacity_adapters.memory import MemoryStore
 from capacity_adapters.store import Store, open_store
 from capacity_core.errors import SyncInProgressError
 from capacity_core.model import MAX_BYTES, DatabaseSize, Freshness, Outcome
-from capacity_core.ports import DateRange, Lease
-from capacity_core.reads import Paging
+from capacity_core.ports import Lease
+from capacity_core.reads import DateRange, Paging
 
 NAMES = st.sampled_from(["orders", "Orders", "a b", "归档", "z'\"", "éa", "_", ""])
 BYTES = st.one_of(st.integers(0, 50), st.integers(0, MAX_BYTES), st.just(MAX_BYTES // 2))

@@ -8,8 +8,7 @@ from tests.stores import POSTGRESQL, SQLITE, aggregates_of, execute, new_databas
 
 from capacity_adapters.store import Store, open_store, schema
 from capacity_core.model import Level, Tls, TlsMode
-from capacity_core.ports import DateRange
-from capacity_core.reads import Paging
+from capacity_core.reads import DateRange, Paging
 
 AT = "2026-03-10 12:00:00+00:00"
 INSTANCE = """

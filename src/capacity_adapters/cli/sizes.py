@@ -26,8 +26,7 @@ from capacity_core.application import CapacityApplication
 from capacity_core.errors import NotFoundError
 from capacity_core.messages import text
 from capacity_core.model import Instance, Outcome
-from capacity_core.ports import DateRange
-from capacity_core.reads import DatabaseRow, InstanceDay, Paging, SizeRow
+from capacity_core.reads import DatabaseRow, DateRange, InstanceDay, Paging, SizeRow
 
 CHANGED = "(changed)"
 GONE = "(gone)"

@@ -9,12 +9,11 @@ from capacity_adapters.memory.rows import (
     KnownDatabase,
     State,
     Work,
-    is_break,
     latest_size,
     page_of,
 )
-from capacity_core.ports import DateRange
-from capacity_core.reads import DatabaseRow, InstanceDay, Page, Paging, SizeRow
+from capacity_core.reads import DatabaseRow, DateRange, InstanceDay, Page, Paging, SizeRow
+from capacity_core.rollup import changed_method
 
 
 @frozen
@@ -54,7 +53,8 @@ class MemoryReads:
 
 
 def _marked(days: Mapping[date, SizeRow], row: SizeRow) -> SizeRow:
-    return evolve(row, method_changed=is_break(row, latest_size(days, row.collected_date)))
+    before = latest_size(days, row.collected_date)
+    return evolve(row, method_changed=before is not None and changed_method([before, row]))
 
 
 def _largest_first(row: SizeRow) -> tuple[bool, int, str]:

@@ -9,10 +9,11 @@ from uuid import uuid4
 
 from attrs import define, evolve, field, frozen
 
+from capacity_adapters.memory.aggregator import MemoryAggregator
 from capacity_adapters.memory.reads import MemoryReads
 from capacity_adapters.memory.register import MemoryCredentials, MemoryInstances, MemoryTokens
 from capacity_adapters.memory.rows import HeldLease, State, bound_to, living
-from capacity_adapters.memory.sync import MemoryAggregator, MemoryRepository
+from capacity_adapters.memory.sync import MemoryRepository
 from capacity_core.errors import StoreError, SyncInProgressError
 from capacity_core.instances import SEALED
 from capacity_core.messages import text

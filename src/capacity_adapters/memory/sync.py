@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from datetime import date, timedelta
-from typing import Final
 
 from attrs import evolve, frozen
 
@@ -11,9 +9,6 @@ from capacity_adapters.memory.rows import (
     KnownDatabase,
     State,
     Work,
-    database_aggregate,
-    instance_aggregate,
-    is_break,
     latest_size,
     living,
 )
@@ -21,8 +16,6 @@ from capacity_adapters.names import refuse_unstorable
 from capacity_core.inventory import InventoryChange
 from capacity_core.model import MAX_BYTES, CapacityReport, Instance, LastSync, Moment, Outcome
 from capacity_core.reads import InstanceDay, SizeRow
-
-_ONE_DAY: Final = timedelta(days=1)
 
 
 @frozen
@@ -76,6 +69,7 @@ class MemoryRepository:
                 ceiling_bytes=size.ceiling_bytes,
                 freshness=size.freshness,
                 duration_ms=size.duration_ms,
+                identity=size.identity,
             )
             _put_size(state, instance_id, row)
         for fate in report.unmeasured:
@@ -120,43 +114,3 @@ def _deactivate(state: State, instance_id: int, names: AbstractSet[str], moment:
         if known[name].is_active:
             known[name] = evolve(known[name], is_active=False, deleted_at=moment.at)
     state.databases[instance_id] = known
-
-
-@frozen
-class MemoryAggregator:
-    _work: Work
-
-    def calculate_daily_database_aggregations_for_instance(
-        self, instance_id: int, day: date
-    ) -> None:
-        state = self._work.write()
-        for (owner, name), days in state.sizes.items():
-            if owner == instance_id and day in days:
-                aggregate = database_aggregate(days[day], latest_size(days, day))
-                if aggregate is not None:
-                    state.database_aggregates[instance_id, name, day] = aggregate
-
-    def calculate_daily_aggregations_for_instance(self, instance_id: int, day: date) -> None:
-        state = self._work.write()
-        days = state.totals.get(instance_id, {})
-        if day in days:
-            earlier = [known for known in days if known < day]
-            baseline = days[max(earlier)] if earlier else None
-            broken = baseline is not None and self._is_break(
-                instance_id, day, baseline.collected_date
-            )
-            aggregate = instance_aggregate(days[day], baseline, is_break=broken)
-            state.instance_aggregates[instance_id, day] = aggregate
-
-    def _is_break(self, instance_id: int, day: date, baseline: date) -> bool:
-        state = self._work.read()
-        databases = state.databases.get(instance_id, {})
-        for name, known in databases.items():
-            days = state.sizes.get((instance_id, name), {})
-            row = latest_size(days, day + _ONE_DAY)
-            if row is None or not known.is_active:
-                continue
-            before = latest_size(days, baseline + _ONE_DAY)
-            if is_break(row, before) or (before is None and known.first_seen_date <= baseline):
-                return True
-        return False

@@ -47,11 +47,16 @@ _PERCENTS: Final = {
     for part in ("size", "data_size", "log_size")
 }
 
+_TREND: Final = (
+    "CASE WHEN percent IS NULL THEN 'unknown' WHEN percent > 5 THEN 'growing'"
+    " WHEN percent < -5 THEN 'shrinking' ELSE 'stable' END"
+)
+
 _DATABASES = _upsert(
     database_size_aggregations,
     f"""
 WITH today AS MATERIALIZED (
-    SELECT database_name, method, size_bytes, data_size_bytes, log_size_bytes, (
+    SELECT database_name, method, identity, size_bytes, data_size_bytes, log_size_bytes, (
         SELECT earlier.collected_date FROM database_size_stats AS earlier
         WHERE earlier.instance_id = :instance_id
             AND earlier.database_name = stats.database_name
@@ -60,8 +65,10 @@ WITH today AS MATERIALIZED (
     FROM database_size_stats AS stats
     WHERE instance_id = :instance_id AND collected_date = :day AND size_bytes IS NOT NULL
 ), series AS MATERIALIZED (
-    SELECT today.*, coalesce(method <> (
-        SELECT stats.method FROM database_size_stats AS stats
+    SELECT today.*, coalesce((
+        SELECT coalesce(stats.method <> today.method, false)
+            OR coalesce(stats.identity <> today.identity, false)
+        FROM database_size_stats AS stats
         WHERE stats.instance_id = :instance_id AND stats.database_name = today.database_name
             AND stats.collected_date = today.baseline_date), false) AS is_break
     FROM today
@@ -70,6 +77,8 @@ WITH today AS MATERIALIZED (
         {_before("data_size_bytes")} AS data_size_before,
         {_before("log_size_bytes")} AS log_size_before
     FROM series
+), grown AS MATERIALIZED (
+    SELECT compared.*, {_PERCENTS["size"]} AS percent FROM compared
 )
 SELECT :instance_id, database_name, 'daily', :day, :day, 1, size_bytes, size_bytes, size_bytes,
     CASE WHEN data_size_bytes IS NULL THEN 0 ELSE 1 END, data_size_bytes, data_size_bytes,
@@ -78,9 +87,9 @@ SELECT :instance_id, database_name, 'daily', :day, :day, 1, size_bytes, size_byt
     log_size_bytes,
     baseline_date, size_bytes - size_before, data_size_bytes - data_size_before,
     log_size_bytes - log_size_before,
-    {_PERCENTS["size"]}, {_PERCENTS["data_size"]}, {_PERCENTS["log_size"]}, {_PERCENTS["size"]},
-    is_break
-FROM compared WHERE true
+    percent, {_PERCENTS["data_size"]}, {_PERCENTS["log_size"]}, percent,
+    is_break, size_bytes, size_bytes, {_TREND}
+FROM grown WHERE true
 """,  # noqa: S608 -- our own names
 )
 
@@ -127,10 +136,8 @@ WITH today AS MATERIALIZED (
 SELECT :instance_id, 'daily', :day, :day, 1, total, total, total, measured_count, active_count,
     active_count, active_count, baseline_date, total - total_before, percent,
     active_count - count_before, {_percent("(active_count - count_before)", "count_before")},
-    percent,
-    CASE WHEN percent IS NULL THEN 'unknown' WHEN percent > 5 THEN 'growing'
-        WHEN percent < -5 THEN 'shrinking' ELSE 'stable' END,
-    is_break
+    percent, {_TREND}, is_break, total, total,
+    CASE WHEN measured_count < active_count THEN 1 ELSE 0 END
 FROM grown WHERE true
 """,  # noqa: S608 -- our own names
 )

@@ -13,8 +13,7 @@ from capacity_adapters.store.tables import (
     instance_size_stats,
 )
 from capacity_adapters.store.work import Work
-from capacity_core.ports import DateRange
-from capacity_core.reads import DatabaseRow, InstanceDay, Page, Paging, SizeRow
+from capacity_core.reads import DatabaseRow, DateRange, InstanceDay, Page, Paging, SizeRow
 
 _STATS = database_size_stats.c
 _SIZE_COLUMNS = (
@@ -31,6 +30,7 @@ _SIZE_COLUMNS = (
     _STATS.ceiling_bytes,
     _STATS.freshness,
     _STATS.duration_ms,
+    _STATS.identity,
 )
 
 

@@ -53,12 +53,12 @@ _STATS = portable("""
 INSERT INTO database_size_stats AS kept
     (instance_id, database_name, collected_date, size_bytes, data_size_bytes, log_size_bytes,
     method, collected_at, last_outcome, last_attempt_at, used_size_bytes, ceiling_bytes, freshness,
-    duration_ms)
+    duration_ms, identity)
 SELECT :instance_id, item.value ->> 0, :day, CAST(item.value ->> 2 AS BIGINT),
     CAST(item.value ->> 3 AS BIGINT), CAST(item.value ->> 4 AS BIGINT), item.value ->> 5,
     CASE WHEN item.value ->> 2 IS NOT NULL THEN :at END, item.value ->> 1, :at,
     CAST(item.value ->> 6 AS BIGINT), CAST(item.value ->> 7 AS BIGINT), item.value ->> 8,
-    CAST(item.value ->> 9 AS BIGINT)
+    CAST(item.value ->> 9 AS BIGINT), item.value ->> 10
 FROM {items} WHERE true
 ON CONFLICT (instance_id, database_name, collected_date) DO UPDATE SET
     size_bytes = coalesce(excluded.size_bytes, kept.size_bytes),
@@ -76,7 +76,8 @@ ON CONFLICT (instance_id, database_name, collected_date) DO UPDATE SET
         THEN kept.ceiling_bytes ELSE excluded.ceiling_bytes END,
     freshness = coalesce(excluded.freshness, kept.freshness),
     duration_ms = CASE WHEN excluded.size_bytes IS NULL
-        THEN kept.duration_ms ELSE excluded.duration_ms END
+        THEN kept.duration_ms ELSE excluded.duration_ms END,
+    identity = CASE WHEN excluded.size_bytes IS NULL THEN kept.identity ELSE excluded.identity END
 """)
 
 # Sizes are looked up by their full key: a join goes wrong on a store without statistics. They
@@ -166,6 +167,7 @@ class StoreRepository:
                 size.ceiling_bytes,
                 size.freshness,
                 size.duration_ms,
+                size.identity,
             )
             for size in report.sizes
         ]

@@ -148,6 +148,7 @@ database_size_stats = Table(
     *_bytes("used_size_bytes", "ceiling_bytes", nullable=True),
     Column("freshness", Text),
     Column("duration_ms", BigInteger),
+    Column("identity", Text),
     Index("ix_database_size_stats_day", "instance_id", "collected_date", "database_name"),
 )
 
@@ -189,6 +190,15 @@ database_size_aggregations = Table(
     *_doubles("size_change_percent", "data_size_change_percent", "log_size_change_percent"),
     Column("growth_rate", Double),
     Column("is_break", Boolean, nullable=False, server_default=false()),
+    *_bytes("first_size_bytes", "last_size_bytes", nullable=True),
+    Column("trend_direction", Text),
+    Index(
+        "ix_database_size_aggregations_period",
+        "period_type",
+        "period_start",
+        "instance_id",
+        "database_name",
+    ),
 )
 
 instance_size_aggregations = Table(
@@ -209,6 +219,18 @@ instance_size_aggregations = Table(
     Column("growth_rate", Double),
     Column("trend_direction", Text, nullable=False),
     Column("is_break", Boolean, nullable=False, server_default=false()),
+    *_bytes("first_total_size_bytes", "last_total_size_bytes", nullable=True),
+    Column("partial_days", Integer),
+    Index("ix_instance_size_aggregations_period", "period_type", "period_start", "instance_id"),
+)
+
+# How large a database may become, said by the user; no name: all databases of the instance.
+capacity_limits = Table(
+    "capacity_limits",
+    metadata,
+    _instance_id(),
+    Column("database_name", Name, primary_key=True),
+    *_bytes("limit_bytes", nullable=False),
 )
 
 

@@ -11,8 +11,7 @@ from capacity_core.access import Scope
 from capacity_core.answer import Answer, Asked
 from capacity_core.errors import InvalidInputError
 from capacity_core.messages import text
-from capacity_core.ports import DateRange
-from capacity_core.reads import Paging
+from capacity_core.reads import DateRange, Paging
 from capacity_http.asking import AnyRequest
 from capacity_http.auth import KNOWN_INSTANCE, SCOPE
 from capacity_http.facade import Facade, done
