@@ -252,6 +252,10 @@ class GrowthReads(Protocol):
 
     def instance_summary(self, question: AggregateQuestion) -> GrowthSummary: ...
 
+
+class SeriesReads(Protocol):
+    """What a forecast is made of; each question is answered without a lasting transaction."""
+
     def database_series(
         self, instance_id: int, since: date, database_name: str | None = None
     ) -> Mapping[str, Sequence[SeriesDay]]:
