@@ -259,11 +259,14 @@ class SeriesReads(Protocol):
     def database_series(
         self, instance_id: int, since: date, database_name: str | None = None
     ) -> Mapping[str, Sequence[SeriesDay]]:
-        """The known sizes of each active database, or of one, oldest first."""
+        """The known sizes of each active database, or of one of them, oldest first.
+
+        A database without any is left out.
+        """
         ...
 
     def instance_series(self, instance_id: int, since: date) -> Sequence[SeriesDay]:
-        """The totals, measured and carried, oldest first."""
+        """The totals, measured and carried, oldest first; `method` changes where they broke."""
         ...
 
     def engine_ceilings(self, instance_id: int) -> Mapping[str, int]:
@@ -324,6 +327,12 @@ class UnitOfWork(Protocol):
 
     @property
     def reads(self) -> CapacityReads: ...
+
+    @property
+    def series(self) -> SeriesReads: ...
+
+    @property
+    def limits(self) -> Limits: ...
 
     def commit(self) -> None: ...
 

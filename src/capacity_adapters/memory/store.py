@@ -13,6 +13,7 @@ from capacity_adapters.memory.aggregator import MemoryAggregator
 from capacity_adapters.memory.reads import MemoryReads
 from capacity_adapters.memory.register import MemoryCredentials, MemoryInstances, MemoryTokens
 from capacity_adapters.memory.rows import HeldLease, State, bound_to, living
+from capacity_adapters.memory.series import MemoryLimits, MemorySeries
 from capacity_adapters.memory.sync import MemoryRepository
 from capacity_core.errors import StoreError, SyncInProgressError
 from capacity_core.instances import SEALED
@@ -119,6 +120,14 @@ class MemoryUnitOfWork:
     @property
     def reads(self) -> "MemoryReads":
         return MemoryReads(self)
+
+    @property
+    def series(self) -> "MemorySeries":
+        return MemorySeries(self)
+
+    @property
+    def limits(self) -> "MemoryLimits":
+        return MemoryLimits(self)
 
 
 @frozen

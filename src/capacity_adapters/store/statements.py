@@ -39,6 +39,8 @@ _TYPES: Final[Mapping[str, TypeEngine[Any]]] = {
     "owner": Text(),
     "fencing": BigInteger(),
     "seconds": Double(),
+    "database_name": Text(),
+    "limit_bytes": BigInteger(),
 }
 
 

@@ -13,6 +13,7 @@ from capacity_adapters.store.instances import StoreInstances
 from capacity_adapters.store.leases import free, in_progress
 from capacity_adapters.store.reads import StoreReads
 from capacity_adapters.store.repository import StoreRepository
+from capacity_adapters.store.series import StoreLimits, StoreSeries
 from capacity_adapters.store.tokens import StoreTokens
 from capacity_core.errors import StoreError
 from capacity_core.messages import text
@@ -124,6 +125,14 @@ class StoreUnitOfWork:
     @property
     def reads(self) -> StoreReads:
         return StoreReads(self)
+
+    @property
+    def series(self) -> StoreSeries:
+        return StoreSeries(self)
+
+    @property
+    def limits(self) -> StoreLimits:
+        return StoreLimits(self)
 
 
 def _ended_by_database(connection: Connection) -> bool:

@@ -41,6 +41,7 @@ ANSWERS: Final[Mapping[str, Translation]] = MappingProxyType(
         "error.database_missing": Translation(
             "实例没有名为 {name} 的数据库", "The instance has no database named {name}"
         ),
+        "error.limit_missing": Translation("没有设置这样的上限", "No such limit is set"),
         "error.token_missing": Translation("令牌不存在", "No such token"),
         "error.not_found": Translation("资源不存在", "Not found"),
         "error.method": Translation("不支持的请求方法", "Method not allowed"),

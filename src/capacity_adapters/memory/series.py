@@ -1,0 +1,89 @@
+"""What a forecast is made of, in memory."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from itertools import accumulate
+from typing import Final
+
+from attrs import frozen
+
+from capacity_adapters.memory.rows import State, Work, latest_size
+from capacity_core.errors import NotFoundError
+from capacity_core.growth_reads import SeriesDay
+from capacity_core.messages import text
+from capacity_core.periods import PeriodType, period_of
+from capacity_core.reads import SizeRow
+
+_WHOLE: Final = ""  # the name that a limit of the instance itself is kept under
+
+
+@frozen
+class MemorySeries:
+    _work: Work
+
+    def database_series(
+        self, instance_id: int, since: date, database_name: str | None = None
+    ) -> Mapping[str, Sequence[SeriesDay]]:
+        found = {
+            name: [
+                SeriesDay(day, row.size_bytes, row.method, row.identity)
+                for day, row in sorted(days.items())
+                if day >= since and row.size_bytes is not None
+            ]
+            for name, days in _active(self._work.read(), instance_id).items()
+            if database_name in {None, name}
+        }
+        return {name: days for name, days in found.items() if days}
+
+    def instance_series(self, instance_id: int, since: date) -> Sequence[SeriesDay]:
+        state = self._work.read()
+        totals = state.totals.get(instance_id, {})
+        days = [totals[day] for day in sorted(totals) if day >= since]
+        breaks = [_is_break(state, instance_id, row.collected_date) for row in days]
+        return [
+            SeriesDay(row.collected_date, row.total_size_bytes + row.carried_size_bytes, str(era))
+            for row, era in zip(days, accumulate(breaks), strict=True)
+        ]
+
+    def engine_ceilings(self, instance_id: int) -> Mapping[str, int]:
+        found = {
+            name: latest.ceiling_bytes
+            for name, days in _active(self._work.read(), instance_id).items()
+            if (latest := latest_size(days)) is not None
+        }
+        return {name: ceiling for name, ceiling in found.items() if ceiling is not None}
+
+
+def _active(state: State, instance_id: int) -> Mapping[str, Mapping[date, SizeRow]]:
+    known = state.databases.get(instance_id, {})
+    return {
+        name: state.sizes.get((instance_id, name), {})
+        for name in sorted(known)
+        if known[name].is_active
+    }
+
+
+def _is_break(state: State, instance_id: int, day: date) -> int:
+    aggregate = state.instance_aggregates.get((instance_id, period_of(PeriodType.DAILY, day)))
+    return int(aggregate is not None and aggregate.is_break)
+
+
+@frozen
+class MemoryLimits:
+    _work: Work
+
+    def set(self, instance_id: int, database_name: str | None, limit_bytes: int) -> None:
+        limits = self._work.write().limits
+        kept = limits.get(instance_id, {})
+        limits[instance_id] = {**kept, database_name or _WHOLE: limit_bytes}
+
+    def remove(self, instance_id: int, database_name: str | None) -> None:
+        limits = self._work.write().limits
+        kept = dict(limits.get(instance_id, {}))
+        if kept.pop(database_name or _WHOLE, None) is None:
+            raise NotFoundError(text("error.limit_missing"))
+        limits[instance_id] = kept
+
+    def all(self, instance_id: int) -> Mapping[str | None, int]:
+        kept = self._work.read().limits.get(instance_id, {})
+        return {name or None: kept[name] for name in sorted(kept)}
