@@ -34,6 +34,7 @@ from capacity_core.reads import (
     DatabaseRow,
     DateRange,
     InstanceDay,
+    OldRows,
     Page,
     Paging,
     SizeRow,
@@ -286,6 +287,33 @@ class Limits(Protocol):
     def all(self, instance_id: int) -> Mapping[str | None, int]: ...
 
 
+class Retention(Protocol):
+    """The end of days that are too old; their aggregates stay.
+
+    Of each database the last known size before a day is kept, and of each instance the last total:
+    they are what is carried, and what the first of the later days compares with.
+    """
+
+    def prunable(self, before: date) -> Mapping[int, OldRows]:
+        """Count what there is to delete, by the id of its instance, removed ones too."""
+        ...
+
+    def oldest_day(self) -> date | None:
+        """The first day with a row of any instance."""
+        ...
+
+    def delete_batch(self, instance_id: int, before: date, most: int) -> OldRows:
+        """Delete at most so many rows of each kind, the oldest first; returns how many.
+
+        From then on `pruned_before` says at least that day.
+        """
+        ...
+
+    def pruned_before(self) -> date | None:
+        """The day before which days are incomplete; it stays until this unit of work ends."""
+        ...
+
+
 @frozen
 class Lease:
     """The right to sync one instance, until it expires by the store's clock."""
@@ -333,6 +361,9 @@ class UnitOfWork(Protocol):
 
     @property
     def limits(self) -> Limits: ...
+
+    @property
+    def retention(self) -> Retention: ...
 
     def commit(self) -> None: ...
 

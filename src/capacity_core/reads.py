@@ -25,6 +25,19 @@ class DateRange:
     end: date | None = None
 
 
+@frozen
+class OldRows:
+    """How many rows of days are too old: sizes of databases, and totals of instances."""
+
+    database_rows: int = 0
+    instance_rows: int = 0
+
+    def __add__(self, other: "OldRows") -> "OldRows":
+        return OldRows(
+            self.database_rows + other.database_rows, self.instance_rows + other.instance_rows
+        )
+
+
 class AggregateLevel(StrEnum):
     DATABASE = auto()
     INSTANCE = auto()

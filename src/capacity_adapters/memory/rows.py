@@ -57,6 +57,7 @@ class State:
     database_aggregates: dict[tuple[int, str, Period], DatabaseAggregate] = field(factory=dict)
     instance_aggregates: dict[tuple[int, Period], InstanceAggregate] = field(factory=dict)
     limits: dict[int, Mapping[str, int]] = field(factory=dict)
+    pruned_before: date | None = None
 
     def draft(self) -> "State":
         return State(
@@ -70,6 +71,7 @@ class State:
             dict(self.database_aggregates),
             dict(self.instance_aggregates),
             dict(self.limits),
+            self.pruned_before,
         )
 
 

@@ -12,6 +12,7 @@ from attrs import define, evolve, field, frozen
 from capacity_adapters.memory.aggregator import MemoryAggregator
 from capacity_adapters.memory.reads import MemoryReads
 from capacity_adapters.memory.register import MemoryCredentials, MemoryInstances, MemoryTokens
+from capacity_adapters.memory.retention import MemoryRetention
 from capacity_adapters.memory.rows import HeldLease, State, bound_to, living
 from capacity_adapters.memory.series import MemoryLimits, MemorySeries
 from capacity_adapters.memory.sync import MemoryRepository
@@ -128,6 +129,10 @@ class MemoryUnitOfWork:
     @property
     def limits(self) -> "MemoryLimits":
         return MemoryLimits(self)
+
+    @property
+    def retention(self) -> "MemoryRetention":
+        return MemoryRetention(self)
 
 
 @frozen

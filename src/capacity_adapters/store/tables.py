@@ -233,6 +233,14 @@ capacity_limits = Table(
     *_bytes("limit_bytes", nullable=False),
 )
 
+# One row. Days before that one are incomplete: nothing is computed from them anew.
+capacity_retention = Table(
+    "capacity_retention",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("pruned_before", Date),
+)
+
 
 @cache
 def whole_schema() -> MetaData:

@@ -13,6 +13,7 @@ from capacity_adapters.store.instances import StoreInstances
 from capacity_adapters.store.leases import free, in_progress
 from capacity_adapters.store.reads import StoreReads
 from capacity_adapters.store.repository import StoreRepository
+from capacity_adapters.store.retention import StoreRetention
 from capacity_adapters.store.series import StoreLimits, StoreSeries
 from capacity_adapters.store.tokens import StoreTokens
 from capacity_core.errors import StoreError
@@ -133,6 +134,10 @@ class StoreUnitOfWork:
     @property
     def limits(self) -> StoreLimits:
         return StoreLimits(self)
+
+    @property
+    def retention(self) -> StoreRetention:
+        return StoreRetention(self)
 
 
 def _ended_by_database(connection: Connection) -> bool:

@@ -1,5 +1,5 @@
 # ruff: noqa: INP001 -- alembic loads this file by its path
-"""What weeks, months and quarters are made of, identities of databases, and limits."""
+"""What weeks, months and quarters are made of, identities of databases, limits, retention."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -56,3 +56,9 @@ def upgrade() -> None:
         ),
         sa.Column("limit_bytes", sa.BigInteger, nullable=False),
     )
+    retention = op.create_table(
+        "capacity_retention",
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("pruned_before", sa.Date),
+    )
+    op.bulk_insert(retention, [{"id": 1, "pruned_before": None}])
