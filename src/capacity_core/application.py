@@ -20,6 +20,7 @@ from capacity_core.errors import (
     PermissionRequiredError,
     SyncInProgressError,
 )
+from capacity_core.growth import CapacityGrowth
 from capacity_core.instances import (
     SEALED,
     InstanceFields,
@@ -307,6 +308,11 @@ class CapacityApplication:
             raise InvalidInputError("port", said)
 
     # Reads.
+
+    @property
+    def growth(self) -> CapacityGrowth:
+        """What changed, and the recomputation of it."""
+        return CapacityGrowth(self.begin, self.now, self.timezone)
 
     def databases(self, instance_id: int, paging: Paging) -> Page[DatabaseRow]:
         """The known databases of an instance with their latest sizes. Raises NotFoundError."""

@@ -37,6 +37,23 @@ ANSWERS: Final[Mapping[str, Translation]] = MappingProxyType(
         "instance.created": Translation("实例 {name} 已创建", "Instance {name} created"),
         "instance.changed": Translation("实例 {name} 已更新", "Instance {name} changed"),
         "instance.removed": Translation("实例 {name} 已删除", "Instance {name} removed"),
+        "aggregation.done": Translation(
+            "聚合结束: 完成 {completed}, 跳过 {skipped}, 失败 {failed}",
+            "Aggregated: {completed} completed, {skipped} skipped, {failed} failed",
+        ),
+        "aggregation.running": Translation(
+            "该周期尚未结束, 读取时再计算", "The period still runs: it is computed when read"
+        ),
+        "aggregation.nothing_known": Translation(
+            "该周期内没有已知的大小", "No size is known in this period"
+        ),
+        "aggregation.failed": Translation(
+            "聚合失败, 详情见服务日志", "Aggregating failed: the service's log has the details"
+        ),
+        "aggregation.databases_failed": Translation(
+            "数据库级聚合失败, 实例级无从得知断点",
+            "The aggregates of its databases failed, which tell of breaks",
+        ),
         "error.instance_missing": Translation("实例不存在", "No such instance"),
         "error.database_missing": Translation(
             "实例没有名为 {name} 的数据库", "The instance has no database named {name}"

@@ -61,6 +61,14 @@ FIELDS: Final[Mapping[str, Translation]] = MappingProxyType(
             "password 与 password_ref 只能有一个", "Give password or password_ref, not both"
         ),
         "field.date": Translation("{field} 须为 YYYY-MM-DD", "{field} is a date, YYYY-MM-DD"),
+        "field.date_from": Translation("{field} 不能早于 {least}", "{field} is not before {least}"),
+        "field.date_order": Translation(
+            "end_date 不能早于 start_date", "end_date is not before start_date"
+        ),
+        "field.date_range": Translation(
+            "日期范围最多 {most} 天", "The dates are at most {most} days apart"
+        ),
+        "field.one_of": Translation("{field} 须为 {known} 之一", "{field} is one of {known}"),
         "field.page": Translation(
             "{field} 须为 {least} 到 {most} 的整数",
             "{field} is a whole number from {least} to {most}",

@@ -1,0 +1,202 @@
+"""The use case: recompute aggregates, so that one instance's failure never aborts the others."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from datetime import date
+from enum import StrEnum, auto
+from functools import partial
+from itertools import count
+from types import MappingProxyType
+from typing import Final
+
+from attrs import frozen
+
+from capacity_core.growth_reads import InstanceLabel
+from capacity_core.messages import Text, text
+from capacity_core.model import Instance
+from capacity_core.periods import Period, PeriodType, period_of
+from capacity_core.ports import Instances, PeriodAggregator
+from capacity_core.reads import MAX_LIMIT, AggregateLevel, Paging
+
+log = logging.getLogger(__name__)
+
+
+class AggregationStatus(StrEnum):
+    COMPLETED = auto()
+    SKIPPED = auto()
+    FAILED = auto()
+
+
+@frozen
+class AggregationOutcome:
+    """What became of one instance's aggregates of one level and period.
+
+    `aggregate_count` are those kept of the period, `reason` says why there are none or why they
+    may be out of date.
+    """
+
+    instance: InstanceLabel
+    level: AggregateLevel
+    period: Period
+    status: AggregationStatus
+    aggregate_count: int
+    reason: Text | None
+
+
+Outcomes = tuple[AggregationOutcome, ...]
+
+
+@frozen
+class AggregationService:
+    """Recomputes aggregates and never commits; it may be repeated as often as one likes.
+
+    All instances are those that are active and not removed; one that is named may be inactive, at
+    both levels alike. A week, month or quarter is skipped while it runs: it is computed on read.
+    """
+
+    aggregator: PeriodAggregator
+    instances: Instances
+    today: date
+
+    def calculate_daily_database_aggregations_for_instance(
+        self, instance_id: int, day: date
+    ) -> AggregationOutcome:
+        return self.calculate_database_aggregations_for_instance(
+            instance_id, period_of(PeriodType.DAILY, day)
+        )
+
+    def calculate_daily_aggregations_for_instance(
+        self, instance_id: int, day: date
+    ) -> AggregationOutcome:
+        return self.calculate_aggregations_for_instance(
+            instance_id, period_of(PeriodType.DAILY, day)
+        )
+
+    def calculate_database_aggregations_for_instance(
+        self, instance_id: int, period: Period
+    ) -> AggregationOutcome:
+        """Aggregate each database of the instance. Raises NotFoundError."""
+        (outcome,) = self._calculate(AggregateLevel.DATABASE, period, self._wanted(instance_id))
+        return outcome
+
+    def calculate_aggregations_for_instance(
+        self, instance_id: int, period: Period
+    ) -> AggregationOutcome:
+        """Aggregate the instance's totals, after its databases. Raises NotFoundError."""
+        (outcome,) = self._calculate(AggregateLevel.INSTANCE, period, self._wanted(instance_id))
+        return outcome
+
+    def calculate_database_aggregations(self, period: Period) -> Outcomes:
+        """Aggregate each database of every instance."""
+        return self._calculate(AggregateLevel.DATABASE, period, self._wanted(None))
+
+    def calculate_aggregations(self, period: Period) -> Outcomes:
+        """Aggregate the totals of every instance, after their databases."""
+        return self._calculate(AggregateLevel.INSTANCE, period, self._wanted(None))
+
+    def calculate_period(self, period: Period, instance_id: int | None = None) -> Outcomes:
+        """Aggregate both levels, of one instance or of all. Raises NotFoundError.
+
+        An instance whose databases failed fails too, but for a day: its aggregate would not know
+        of breaks.
+        """
+        wanted = self._wanted(instance_id)
+        databases = self._calculate(AggregateLevel.DATABASE, period, wanted)
+        failed = {
+            outcome.instance.id
+            for outcome in databases
+            if outcome.status is AggregationStatus.FAILED and period.type is not PeriodType.DAILY
+        }
+        return databases + self._calculate(AggregateLevel.INSTANCE, period, wanted, failed)
+
+    def _wanted(self, instance_id: int | None) -> "_Wanted":
+        if instance_id is None:
+            return _Wanted(tuple(_label(each) for each in _active(self.instances)))
+        return _Wanted((_label(self.instances.get(instance_id)),), instance_id)
+
+    def _calculate(
+        self,
+        level: AggregateLevel,
+        period: Period,
+        wanted: "_Wanted",
+        baseless: AbstractSet[int] = frozenset(),
+    ) -> Outcomes:
+        if period.type is not PeriodType.DAILY and period.is_running(self.today):
+            skipped, why = AggregationStatus.SKIPPED, text("aggregation.running")
+            return tuple(
+                AggregationOutcome(label, level, period, skipped, 0, why)
+                for label in wanted.instances
+            )
+        calculate = partial(_CALCULATIONS[level], self.aggregator, period)
+        failures = _failures(calculate, wanted, baseless)
+        kept = self.aggregator.aggregated(level, period, wanted.alone)
+        return tuple(
+            AggregationOutcome(
+                label, level, period, *_fate(kept.get(label.id, 0), failures.get(label.id))
+            )
+            for label in wanted.instances
+        )
+
+
+@frozen
+class _Wanted:
+    """The instances to aggregate; `alone` is the id of the one that was named."""
+
+    instances: tuple[InstanceLabel, ...]
+    alone: int | None = None
+
+
+_CALCULATIONS: Final[Mapping[AggregateLevel, Callable[..., None]]] = MappingProxyType(
+    {
+        AggregateLevel.DATABASE: lambda aggregator, *asked: aggregator.aggregate_databases(*asked),
+        AggregateLevel.INSTANCE: lambda aggregator, *asked: aggregator.aggregate_instances(*asked),
+    }
+)
+
+
+def _active(instances: Instances) -> Iterator[Instance]:
+    for number in count(1):
+        page = instances.page(Paging(number, MAX_LIMIT))
+        yield from (instance for instance in page.rows if instance.is_active)
+        if number * MAX_LIMIT >= page.total:
+            return
+
+
+def _label(instance: Instance) -> InstanceLabel:
+    return InstanceLabel(instance.id, instance.name, instance.db_type)
+
+
+def _failures(
+    calculate: Callable[[int | None], None], wanted: _Wanted, baseless: AbstractSet[int]
+) -> Mapping[int, Text]:
+    """Calculate for all at once; where that fails, or may not be, one by one."""
+    if wanted.alone is None and not baseless and _succeeds(calculate, None):
+        return {}
+    ids = [label.id for label in wanted.instances]
+    return {
+        **{each: text("aggregation.databases_failed") for each in ids if each in baseless},
+        **{
+            each: text("aggregation.failed")
+            for each in ids
+            if each not in baseless and not _succeeds(calculate, each)
+        },
+    }
+
+
+def _succeeds(calculate: Callable[[int | None], None], instance_id: int | None) -> bool:
+    try:
+        calculate(instance_id)
+    except Exception:  # best effort: whatever one instance meets, the others go on
+        whose = "all instances at once" if instance_id is None else f"instance {instance_id}"
+        log.warning("aggregating %s failed", whose, exc_info=True)
+        return False
+    return True
+
+
+def _fate(kept: int, failure: Text | None) -> tuple[AggregationStatus, int, Text | None]:
+    if failure is not None:
+        return AggregationStatus.FAILED, kept, failure
+    if not kept:
+        return AggregationStatus.SKIPPED, 0, text("aggregation.nothing_known")
+    return AggregationStatus.COMPLETED, kept, None

@@ -1,0 +1,110 @@
+"""The door to growth: what lists, summaries and recomputations come in through."""
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager
+from datetime import date
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from attrs import frozen
+
+from capacity_core.aggregation import AggregationService, Outcomes
+from capacity_core.errors import InvalidInputError
+from capacity_core.growth_reads import (
+    AggregateQuestion,
+    DatabaseGrowth,
+    GrowthSummary,
+    InstanceGrowth,
+    Slice,
+)
+from capacity_core.messages import text
+from capacity_core.periods import Period, PeriodType, last_complete, periods_between
+from capacity_core.ports import Clock, GrowthReads
+
+EARLIEST_DAY: Final = date(1970, 1, 1)
+MAX_DAYS: Final = 3_700
+
+
+@frozen
+class CapacityGrowth:
+    """Answers questions about the history, and recomputes it; it commits, its parts never do."""
+
+    begin: Callable[[], AbstractContextManager[Any]]
+    now: Clock
+    timezone: str
+
+    @property
+    def today(self) -> date:
+        """The business day of the service's own time zone."""
+        return self.now().astimezone(ZoneInfo(self.timezone)).date()
+
+    def database_growth(self, question: AggregateQuestion) -> Slice[DatabaseGrowth]:
+        with self.begin() as work:
+            reads: GrowthReads = work.growth
+            return reads.database_growth(question)
+
+    def instance_growth(self, question: AggregateQuestion) -> Slice[InstanceGrowth]:
+        with self.begin() as work:
+            reads: GrowthReads = work.growth
+            return reads.instance_growth(question)
+
+    def database_summary(self, question: AggregateQuestion) -> GrowthSummary:
+        with self.begin() as work:
+            reads: GrowthReads = work.growth
+            return reads.database_summary(question)
+
+    def instance_summary(self, question: AggregateQuestion) -> GrowthSummary:
+        with self.begin() as work:
+            reads: GrowthReads = work.growth
+            return reads.instance_summary(question)
+
+    def aggregate(
+        self,
+        first: date | None = None,
+        last: date | None = None,
+        kinds: Collection[PeriodType] = tuple(PeriodType),
+        instance_id: int | None = None,
+    ) -> Outcomes:
+        """Recompute the periods that hold a day of first ... last, of one instance or of all.
+
+        This is how late and corrected days arrive in the weeks, months and quarters around them:
+        name their range. Beside each kind's periods in it, oldest first, the one that follows is
+        recomputed, whose change compares with them. Days after today hold nothing. `last` is
+        today unless said, `first` the start of each kind's last period that was complete then.
+        Every period is a transaction of its own. Raises InvalidInputError, NotFoundError.
+        """
+        today = self.today
+        last = today if last is None else last
+        _check_range(last if first is None else first, last)
+        end = min(last, today)
+        return tuple(
+            outcome
+            for kind in PeriodType
+            if kind in kinds
+            for period in _periods(kind, first or last_complete(kind, end).start, end, today)
+            for outcome in self._aggregate(period, today, instance_id)
+        )
+
+    def _aggregate(self, period: Period, today: date, instance_id: int | None) -> Outcomes:
+        with self.begin() as work:
+            service = AggregationService(work.aggregator, work.instances, today)
+            outcomes = service.calculate_period(period, instance_id)
+            work.commit()
+        return outcomes
+
+
+def _check_range(first: date, last: date) -> None:
+    for name, day in (("start_date", first), ("end_date", last)):
+        if day < EARLIEST_DAY:
+            raise InvalidInputError(name, text("field.date_from", field=name, least=EARLIEST_DAY))
+    if first > last:
+        raise InvalidInputError("end_date", text("field.date_order"))
+    if (last - first).days >= MAX_DAYS:
+        raise InvalidInputError("start_date", text("field.date_range", most=MAX_DAYS))
+
+
+def _periods(kind: PeriodType, first: date, last: date, today: date) -> Iterator[Period]:
+    periods = periods_between(kind, first, last) if first <= last else []
+    yield from periods
+    if periods and periods[-1].following.start <= today:
+        yield periods[-1].following
