@@ -189,6 +189,11 @@ def change_of(now: Sequence[int], before: Sequence[int]) -> tuple[int | None, fl
     return whole, change * 100.0 / previous if previous else None
 
 
+def whole_average(total: int, count: int) -> int:
+    """Divide what is not negative, to the nearest whole number; halves go up."""
+    return (2 * total + count) // (2 * count)
+
+
 def trend_of(percent: float | None) -> Trend:
     if percent is None:
         return Trend.UNKNOWN
