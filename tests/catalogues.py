@@ -69,6 +69,12 @@ def denied(*rights: str) -> dict[str, int | None]:
 
 
 def database(
-    number: int, name: str, *, state: int = 0, source: int | None = None, enter: int | None = 1
+    number: int,
+    name: str,
+    *,
+    state: int = 0,
+    source: int | None = None,
+    enter: int | None = 1,
+    created: int = 100,
 ) -> tuple[object, ...]:
-    return (number, name, state, source, enter if state == 0 else 0, 100)
+    return (number, name, state, source, enter if state == 0 else 0, created)

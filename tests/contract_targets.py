@@ -66,7 +66,7 @@ def memory_target() -> ContractTarget:
 
 def plugin_target() -> ContractTarget:
     """An engine as another distribution would bring it: its targets are in memory."""
-    databases = dict.fromkeys(NAMES, 4096)
+    databases = dict(zip(NAMES, "ab", strict=True))
 
     def opened(target: Target, guard: Guard) -> _Dictionary:
         guard.remaining()
@@ -74,7 +74,10 @@ def plugin_target() -> ContractTarget:
             raise ConnectionRefusedError
         return _Dictionary(databases)
 
-    engine = Engine(open=opened, errors=(OSError,), failure_of=lambda _error: None)
+    tells = Capabilities(identity=True)
+    engine = Engine(
+        open=opened, errors=(OSError,), failure_of=lambda _error: None, capabilities=tells
+    )
     plugin = EnginePlugin(EngineFacts("tiny", (), 4711), lambda: engine)
     stays, gone = NAMES
     return ContractTarget(
@@ -83,14 +86,16 @@ def plugin_target() -> ContractTarget:
         stays=stays,
         gone=gone,
         drop=partial(databases.__delitem__, gone),
+        make=partial(databases.__setitem__, gone, "c"),
+        capabilities=tells,
     )
 
 
 @frozen
 class _Dictionary:
-    """An open conversation with a dictionary of sizes."""
+    """An open conversation with a dictionary of identities."""
 
-    databases: dict[str, int]
+    databases: dict[str, str]
 
     def inventory(self) -> Inventory:
         return Inventory(tuple(map(SeenDatabase, self.databases)))
@@ -98,7 +103,9 @@ class _Dictionary:
     def measure(self, names: AbstractSet[str]) -> CapacityReport:
         there = names & self.databases.keys()
         return CapacityReport(
-            tuple(DatabaseSize(name, self.databases[name], "tiny") for name in there),
+            tuple(
+                DatabaseSize(name, 4096, "tiny", identity=self.databases[name]) for name in there
+            ),
             tuple(Unmeasured.of(name, Outcome.VANISHED) for name in names - there),
         )
 
@@ -144,6 +151,7 @@ def postgres_target(server: Server) -> Iterator[ContractTarget]:
         stays=stays,
         gone=gone,
         drop=lambda: run("DROP DATABASE {}", gone),
+        make=lambda: run("CREATE DATABASE {}", gone),
     )
     for name in NAMES:
         run("DROP DATABASE IF EXISTS {}", name)
@@ -179,15 +187,17 @@ def mariadb_target(server: Server) -> Iterator[ContractTarget]:
 def sqlserver_target(made: Certificates) -> Iterator[ContractTarget]:
     """A stand-in, for there is no SQL Server here."""
     stays, gone = NAMES
-    there = {5: stays, 6: gone}
+    there = {5: (stays, 100), 6: (gone, 100)}
 
     def answer(lesser: str, query: str) -> Sequence[Part]:
         shut = lesser == LESSER
         return Catalogue(
-            databases=[database(n, name, enter=not shut) for n, name in there.items()],
+            databases=[
+                database(n, name, enter=not shut, created=at) for n, (name, at) in there.items()
+            ],
             files=[
                 (n, name, None, None, None, None) if shut else (n, name, ROWS, 2, 9, 0)
-                for n, name in there.items()
+                for n, (name, _) in there.items()
             ],
             inside=[] if shut else [Rows([(n, ROWS, 2, 9, 0, 1)]) for n in there],
             rights=denied(*RIGHTS) if shut else denied(),
@@ -209,6 +219,7 @@ def sqlserver_target(made: Certificates) -> Iterator[ContractTarget]:
             stays=stays,
             gone=gone,
             drop=partial(there.__delitem__, 6),
+            make=partial(there.__setitem__, 6, (gone, 101)),
         )
 
 

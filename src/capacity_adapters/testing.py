@@ -26,6 +26,7 @@ from capacity_adapters.engines import EnginePlugin
 from capacity_adapters.engines.coordinator import EngineCoordinator
 from capacity_adapters.engines.engine import TargetPolicy
 from capacity_core.diagnosis import Capabilities, Check, CheckState
+from capacity_core.inventory import account_for
 from capacity_core.messages import Language, Text, render
 from capacity_core.model import (
     MAX_BYTES,
@@ -57,7 +58,8 @@ class ContractTarget:
     place where there is nothing. `stays` and `gone` are the databases' names, and `drop` drops
     `gone`. An engine that has rights gives `lesser`: a conversation with a login that may connect,
     but not measure `stays`. An engine that speaks TCP gives `at_port`: a conversation, with that
-    deadline in seconds, with that port of 127.0.0.1. `capabilities` are those that it declares.
+    deadline in seconds, with that port of 127.0.0.1. `capabilities` are those that it declares; one
+    that tells identities gives `make`, which makes `gone` anew once it was dropped.
     """
 
     coordinator: Callable[[], CapacityExaminer]
@@ -67,6 +69,7 @@ class ContractTarget:
     drop: Callable[[], None]
     lesser: Callable[[], CapacityExaminer] | None = None
     at_port: Callable[[int, float], CapacityExaminer] | None = None
+    make: Callable[[], None] | None = None
     capabilities: Capabilities = field(factory=Capabilities)
 
 
@@ -139,9 +142,25 @@ class EngineContract:
         assert declared.log_size or {size.log_size_bytes for size in report.sizes} == {None}
         assert declared.used_size or {size.used_size_bytes for size in report.sizes} == {None}
         assert declared.ceiling or {size.ceiling_bytes for size in report.sizes} == {None}
+        assert declared.identity or {size.identity for size in report.sizes} == {None}
         assert declared.system_databases or not any(
             database.is_system for database in inventory.databases
         )
+
+    def test_a_database_made_anew_is_another_and_one_that_stays_is_not(
+        self, target: ContractTarget
+    ) -> None:
+        if target.make is None:
+            assert not target.capabilities.identity, "make: it declares that it tells identities"
+            pytest.skip("this engine tells no identities")
+        before, again = (_identities(target) for _ in range(2))
+        assert before == again
+        target.drop()
+        target.make()
+        after = _identities(target)
+        assert after.keys() == {target.stays, target.gone}
+        assert after[target.stays] == before[target.stays]
+        assert after[target.gone] != before[target.gone]
 
     def test_only_what_was_asked_for_is_measured(self, target: ContractTarget) -> None:
         with connected(target.coordinator()) as coordinator:
@@ -268,6 +287,13 @@ class EngineContract:
 def _ask_for(coordinator: CapacityExaminer, names: set[str]) -> tuple[Inventory, CapacityReport]:
     with connected(coordinator):
         return coordinator.fetch_inventory(), coordinator.collect_capacity(names)
+
+
+def _identities(target: ContractTarget) -> dict[str, str]:
+    """Give what the engine knows each database by, as far as that can be kept."""
+    _, report = _ask_for(target.coordinator(), {target.stays, target.gone})
+    kept = account_for({target.stays, target.gone}, report)
+    return {size.name: size.identity for size in kept.sizes if size.identity}
 
 
 def _outcomes(report: CapacityReport) -> dict[str, Outcome]:

@@ -13,6 +13,7 @@ class Capabilities:
     """What an engine can tell of a database beside its size.
 
     `visibility_proof`: it knows from the login's rights whether the list of databases is complete.
+    `identity`: it tells a database that was dropped and made anew from the one before.
     """
 
     log_size: bool = False
@@ -20,6 +21,7 @@ class Capabilities:
     ceiling: bool = False
     system_databases: bool = False
     visibility_proof: bool = False
+    identity: bool = False
 
 
 @frozen

@@ -17,7 +17,7 @@ from capacity_core.model import (
 )
 
 MAX_NAME_BYTES = 1024
-MAX_METHOD_CHARACTERS = 100
+MAX_WORD_CHARACTERS = 100
 UNKEEPABLE_RULE = "the name cannot be kept"
 
 _WITHOUT_SIZE = frozenset(Outcome) - {Outcome.MEASURED}
@@ -92,7 +92,7 @@ def account_for(asked: AbstractSet[str], report: CapacityReport) -> CapacityRepo
 
     Outcome `error` are a size outside 0 ... 2**63 - 1, with an outcome that has none or a method
     that cannot be kept, and a database that the report forgets; what merely comes with a size
-    (used, ceiling, duration) and is outside is unknown.
+    (used, ceiling, duration, identity) and cannot be is unknown.
     """
     fates = {f.name: f for f in report.unmeasured if f.outcome in _WITHOUT_SIZE}
     good = {s.name: _believed(s) for s in report.sizes if s.name in asked and _is_possible(s)}
@@ -105,22 +105,29 @@ def account_for(asked: AbstractSet[str], report: CapacityReport) -> CapacityRepo
 
 def _is_possible(size: DatabaseSize) -> bool:
     parts = (size.size_bytes, size.data_size_bytes or 0, size.log_size_bytes or 0)
-    return size.outcome in _WITH_SIZE and _is_method(size.method) and all(map(_is_count, parts))
+    return size.outcome in _WITH_SIZE and _is_word(size.method) and all(map(_is_count, parts))
 
 
-def _is_method(method: object) -> bool:
+def _is_word(said: object) -> bool:
     """Say whether it is a short text that shows as it is, which every store can keep."""
-    is_short = isinstance(method, str) and 0 < len(method) <= MAX_METHOD_CHARACTERS
-    return is_short and str(method).isprintable()
+    is_short = isinstance(said, str) and 0 < len(said) <= MAX_WORD_CHARACTERS
+    return is_short and str(said).isprintable()
 
 
 def _believed(size: DatabaseSize) -> DatabaseSize:
     """Forget what comes with a size and cannot be."""
     extras = (size.used_size_bytes, size.ceiling_bytes, size.duration_ms)
     used, ceiling, duration = (n if _is_count(n) else None for n in extras)
-    if (used, ceiling, duration) == extras:
+    identity = size.identity if _is_word(size.identity) else None
+    if (used, ceiling, duration) == extras and identity == size.identity:
         return size
-    return evolve(size, used_size_bytes=used, ceiling_bytes=ceiling, duration_ms=duration)
+    return evolve(
+        size,
+        used_size_bytes=used,
+        ceiling_bytes=ceiling,
+        duration_ms=duration,
+        identity=identity,
+    )
 
 
 def _is_count(number: object) -> bool:

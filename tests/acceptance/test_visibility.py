@@ -194,6 +194,32 @@ def test_rights_revoked_and_granted_again_on_postgresql(
     assert only_the_gap_is_left(followed, third, hidden, Outcome.DENIED)
 
 
+def test_a_database_dropped_and_made_anew_breaks_its_series_and_no_total(
+    postgres_follows: tuple[Followed, Execute],
+) -> None:
+    followed, execute = postgres_follows
+    followed.sync_on(DAYS[0])
+    execute("DROP DATABASE gap_a")
+    execute("CREATE DATABASE gap_a")
+    followed.sync_on(DAYS[1])
+    followed.sync_on(DAYS[2])
+    identities = [row.identity for row in followed.history("gap_a")]
+    assert identities[0] != identities[1] == identities[2]
+    assert None not in identities
+    told: dict[str, list[tuple[bool, int | None]]] = {}
+    for each in followed.aggregates("database_size_aggregations"):
+        days = told.setdefault(each["database_name"], [])
+        days.append((each["is_break"], each["size_change_bytes"]))
+    kept = [(False, None), (False, 0), (False, 0)]
+    assert told == {
+        "gap_a": [(False, None), (True, None), (False, 0)],
+        "gap_b": kept,
+        "gap_c": kept,
+    }
+    of_instance = followed.aggregates("instance_size_aggregations")
+    assert [(each["is_break"], each["total_size_change_bytes"]) for each in of_instance] == kept
+
+
 def nothing_is_gone(
     followed: Followed, second: InstanceCapacitySyncActionResult, hidden: set[str]
 ) -> bool:

@@ -100,6 +100,14 @@ def test_a_method_that_no_store_can_keep_is_an_error(method: Any) -> None:
     assert report.unmeasured == (Unmeasured.of("a", Outcome.ERROR),)
 
 
+@pytest.mark.parametrize("identity", [7, b"7", "", "x" * 101, "a\0", "a\nb", "\x1b[2J", "\udcff"])
+def test_an_identity_that_no_store_can_keep_is_unknown(identity: Any) -> None:
+    good = DatabaseSize("a", 1, "m", identity="x" * 100)
+    for told, kept in ((identity, None), ("x" * 100, "x" * 100), (None, None)):
+        report = account_for(frozenset("a"), CapacityReport((evolve(good, identity=told),)))
+        assert report.sizes == (evolve(good, identity=kept),)
+
+
 def test_a_name_listed_twice_counts_once() -> None:
     assert reconcile({}, seen("a", "a"), FilterRules()).active_names == ["a"]
 

@@ -168,6 +168,8 @@ def _java(value: object) -> object:
         return jpype.JBoolean(value)
     if isinstance(value, int | Decimal):
         return jpype.JClass("java.math.BigDecimal")(str(value))
+    if isinstance(value, bytes):
+        return jpype.JArray(jpype.JByte)(value)
     if isinstance(value, datetime):
         return jpype.JClass("java.sql.Timestamp").valueOf(str(value.replace(tzinfo=None)))
     return value

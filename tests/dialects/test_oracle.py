@@ -46,14 +46,15 @@ USED = [
     (3, "TEMP", 1, 7),
     (4, "BIG", 5, 7),
 ]
+GUID = bytes.fromhex("f4e0b5a0c1d2e3f4a5b6c7d8e9fa0b1c")
 PDBS = [
-    (2, "PDB$SEED", "READ ONLY", GB),
-    (3, "SHOP", "READ WRITE", 0),
-    (4, "STOCK", "READ ONLY", 1),
-    (5, "BROKEN", "READ WRITE", 2 * GB),
-    (6, "ASLEEP", "MOUNTED", 0),
-    (7, "HIDDEN", "READ WRITE", 0),
-    (8, "TOLD", "READ WRITE", 7 * GB),
+    (2, "PDB$SEED", "READ ONLY", GB, None),
+    (3, "SHOP", "READ WRITE", 0, GUID),
+    (4, "STOCK", "READ ONLY", 1, None),
+    (5, "BROKEN", "READ WRITE", 2 * GB, None),
+    (6, "ASLEEP", "MOUNTED", 0, None),
+    (7, "HIDDEN", "READ WRITE", 0, None),
+    (8, "TOLD", "READ WRITE", 7 * GB, GUID),
 ]
 LOGINS = [
     ("C##ALL", "Y", None, None, "Y", None),
@@ -94,7 +95,8 @@ def root(empty: H2) -> H2:
     used = "con_id NUMBER, tablespace_name VARCHAR2(30), used_space NUMBER, tablespace_size NUMBER"
     logins = "username VARCHAR2(128), default_attr VARCHAR2(1), owner VARCHAR2(128),"
     logins += " object_name VARCHAR2(128), all_containers VARCHAR2(1), container_name VARCHAR2(128)"
-    pdbs = "con_id NUMBER, name VARCHAR2(128), open_mode VARCHAR2(10), total_size NUMBER"
+    pdbs = "con_id NUMBER, name VARCHAR2(128), open_mode VARCHAR2(10), total_size NUMBER,"
+    pdbs += " guid RAW(16)"
     spaces = "con_id NUMBER, tablespace_name VARCHAR2(30), block_size NUMBER, status VARCHAR2(9)"
     return (
         place(empty, 1, "CDB$ROOT", "C##ALL")
@@ -162,6 +164,8 @@ def test_a_size_has_its_parts_in_bytes(root: H2) -> None:
     assert shop.duration_ms is not None
     assert report["TOLD"].method == "ora.pdb_total_size"
     assert report["TOLD"].ceiling_bytes is None
+    assert shop.identity == report["TOLD"].identity == GUID.hex()  # Oracle itself spells capitals
+    assert report["STOCK"].identity is None
 
 
 def test_what_is_not_told_is_unknown(root: H2) -> None:

@@ -61,7 +61,7 @@ VIEWS: Mapping[str, frozenset[str]] = {
 FUNCTIONS: Mapping[str, frozenset[str]] = {
     "postgresql": frozenset({"has_database_privilege", "pg_has_role", "pg_database_size"}),
     "mysql": frozenset(),
-    "oracle": frozenset({"sys_context"}),
+    "oracle": frozenset({"rawtohex", "sys_context"}),
     "sqlserver": frozenset(
         {
             "db_name",

@@ -62,7 +62,7 @@ def test_the_readme_is_short() -> None:
 @pytest.mark.unit
 def test_the_ledgers_page_names_what_is_shown() -> None:
     said = (ROOT / "docs" / "ledger.md").read_text(encoding="utf-8")
-    columns, freshness = re.findall(r"\| --- \|.*\n((?:\|.*\n)+)", said)
+    columns, freshness, _ = re.findall(r"\| --- \|.*\n((?:\|.*\n)+)", said)
     shown = [line.split("|")[1:3] for line in columns.splitlines()]
     headers = {name for cell, _ in shown for name in re.findall(r"[A-Z]{4,}", cell)}
     fields = {name for _, cell in shown for name in re.findall(r"`(\w+)`", cell)}

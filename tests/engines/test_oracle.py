@@ -23,10 +23,10 @@ Answers = dict[str, list[tuple[Any, ...]]]
 ROOT: Answers = {
     queries.PLACE: [("1", "CDB$ROOT", "C##CAPACITY")],
     queries.PDBS: [
-        (2, "PDB$SEED", "READ ONLY", GB),
-        (3, "SHOP", "READ WRITE", 0),
-        (4, "ASLEEP", "MOUNTED", 0),
-        (5, "TOLD", "READ WRITE", 7),
+        (2, "PDB$SEED", "READ ONLY", GB, "2A"),
+        (3, "SHOP", "READ WRITE", 0, "3A"),
+        (4, "ASLEEP", "MOUNTED", 0, "4A"),
+        (5, "TOLD", "READ WRITE", 7, None),
     ],
     queries.SEES_ALL: [(1,)],
     queries.FILES_OF_PDBS: [(3, 2, 2, 3 * GB, 2 * GB, 9 * GB, 0)],
@@ -72,6 +72,7 @@ def test_each_pluggable_database_has_one_fate() -> None:
     assert outcomes(report) == {"ASLEEP": "offline"}
     shop = next(each for each in report.sizes if each.name == "SHOP")
     assert (shop.data_size_bytes, shop.used_size_bytes, shop.ceiling_bytes) == (2 * GB, GB, 9 * GB)
+    assert {each.name: each.identity for each in report.sizes} == {"SHOP": "3A", "TOLD": None}
 
 
 def test_the_one_database_is_the_sum_of_its_tablespaces() -> None:
@@ -120,10 +121,11 @@ ODD: list[tuple[Answers, Level, str, list[tuple[Any, ...]]]] = [
     (ROOT, Level.DATABASE, queries.PLACE, [("x", "CDB$ROOT", "ME")]),
     (ROOT, Level.DATABASE, queries.PLACE, [(None, None, None)]),
     (ROOT, Level.DATABASE, queries.PLACE, [("1",)]),
-    (ROOT, Level.DATABASE, queries.PDBS, [(3, None, "MOUNTED", 0)]),
-    (ROOT, Level.DATABASE, queries.PDBS, [(3, "SHOP", "READ WRITE", -1)]),
-    (ROOT, Level.DATABASE, queries.PDBS, [(3, "SHOP", "READ WRITE", "many")]),
+    (ROOT, Level.DATABASE, queries.PDBS, [(3, None, "MOUNTED", 0, "3A")]),
+    (ROOT, Level.DATABASE, queries.PDBS, [(3, "SHOP", "READ WRITE", -1, "3A")]),
+    (ROOT, Level.DATABASE, queries.PDBS, [(3, "SHOP", "READ WRITE", "many", "3A")]),
     (ROOT, Level.DATABASE, queries.PDBS, [(3, "SHOP")]),
+    (ROOT, Level.DATABASE, queries.PDBS, [(3, "SHOP", "READ WRITE", 0, b"3A")]),
     (ROOT, Level.DATABASE, queries.SEES_ALL, [(None,)]),
     (ROOT, Level.DATABASE, queries.FILES_OF_PDBS, [(3, 1, 2, 1, 1, 1, 0)]),
     (ROOT, Level.DATABASE, queries.FILES_OF_PDBS, [(3, 1, 1, None, 0, 0, 0)]),

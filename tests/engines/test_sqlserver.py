@@ -108,6 +108,7 @@ def test_data_and_log_are_told_apart_in_64_bits(serve: Serve) -> None:
         log_size_bytes=3 * 8192,
         used_size_bytes=2**40 + 8192,
         ceiling_bytes=2**51 + 2**41,
+        identity="2010-01-01T00:01:40",
     )
 
 
@@ -198,6 +199,7 @@ def test_tempdb_is_sized_as_it_is_not_as_it_started(serve: Serve) -> None:
         assert coordinator.fetch_inventory().databases[0].is_system
         (size,) = coordinator.collect_capacity(frozenset({"tempdb"})).sizes
     assert (size.size_bytes, size.method) == (900 * 8192, "ms.database_files")
+    assert size.identity is None
 
 
 def test_files_that_a_login_may_not_see_are_denied_unless_it_may_enter(serve: Serve) -> None:
@@ -341,6 +343,7 @@ def test_a_database_of_azure_knows_itself_only(serve: Serve) -> None:
     (size,) = report.sizes
     assert (size.size_bytes, size.log_size_bytes) == (7 * 8192, 2 * 8192)
     assert (size.used_size_bytes, size.method) == (4 * 8192, "ms.database_files")
+    assert size.identity is None
     assert server.logins[0].database == "shop"
 
 

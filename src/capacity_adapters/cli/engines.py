@@ -13,11 +13,13 @@ WORDS = {
     "ceiling": "ceiling",
     "system_databases": "system",
     "visibility_proof": "complete",
+    "identity": "anew",
 }
 HEADERS = ("ENGINE", "ALIASES", "PORT", "DRIVER", "TELLS", "SOURCE")
 LEGEND = """\
 TELLS, beside sizes: log, used, ceiling = bytes of the log, in use, at most; system = which
-databases are the engine's own; complete = whether the login sees every database"""
+databases are the engine's own; complete = whether the login sees every database; anew = which
+database was dropped and made anew"""
 
 
 @click.command("engines")

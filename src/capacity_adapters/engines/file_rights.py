@@ -11,6 +11,7 @@ from capacity_core.diagnosis import Capabilities, Check, CheckState, GrantScript
 from capacity_core.messages import Text, text
 from capacity_core.model import sql_cure
 
+# A file that replaces another is often the same database: vacuumed, copied, restored.
 CAPABILITIES: Final = Capabilities(log_size=True, visibility_proof=True)
 SAME_USER: Final = os.access in os.supports_effective_ids
 

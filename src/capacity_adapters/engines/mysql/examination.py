@@ -8,6 +8,7 @@ from capacity_core.diagnosis import Capabilities, Check, CheckState, GrantScript
 from capacity_core.messages import Text, text
 from capacity_core.model import sql_cure
 
+# A schema is a name: the server keeps nothing of it that one made anew would not have.
 CAPABILITIES: Final = Capabilities(system_databases=True, visibility_proof=True)
 
 # The first makes sizes exact; the second shows every schema and table, and reads none.

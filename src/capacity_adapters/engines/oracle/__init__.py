@@ -28,7 +28,11 @@ ENGINE: Final = Engine(
     errors=ERRORS,
     failure_of=failure_of,
     capabilities=Capabilities(
-        used_size=True, ceiling=True, system_databases=True, visibility_proof=True
+        used_size=True,
+        ceiling=True,
+        system_databases=True,
+        visibility_proof=True,
+        identity=True,
     ),
     grants=grants,
 )

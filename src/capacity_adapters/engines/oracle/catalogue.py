@@ -58,6 +58,7 @@ class Pdb:
     name: str
     open_mode: str
     total_size: int | None
+    guid: str | None = None
 
     @property
     def is_open(self) -> bool:
@@ -101,8 +102,10 @@ def place_of(ask: Ask) -> Place:
 def pdbs_of(ask: Ask) -> dict[str, Pdb]:
     """Give the containers that the login sees, by name; without the root."""
     return {
-        _word(name): Pdb(_whole(con_id), _word(name), _word(mode), _maybe(size))
-        for con_id, name, mode, size in _rows(ask(PDBS), 4)
+        _word(name): Pdb(
+            _whole(con_id), _word(name), _word(mode), _maybe(size), _word(guid) if guid else None
+        )
+        for con_id, name, mode, size, guid in _rows(ask(PDBS), 5)
     }
 
 
@@ -158,7 +161,9 @@ def allowed(ask: Ask, query: str) -> list[Row] | None:
         return None
 
 
-def size_of(name: str, files: Files, used: int | None, took: int) -> DatabaseSize | Unmeasured:
+def size_of(
+    name: str, files: Files, used: int | None, took: int, identity: str | None = None
+) -> DatabaseSize | Unmeasured:
     if files.unread:
         log.warning("%s has %d files without a size", ascii(name), files.unread)
         return Unmeasured(name, Outcome.ERROR, text("oracle.files_offline", n=files.unread))
@@ -171,6 +176,7 @@ def size_of(name: str, files: Files, used: int | None, took: int) -> DatabaseSiz
         used_size_bytes=used if used is not None and used <= files.total else None,
         ceiling_bytes=None if files.endless else files.ceiling,
         duration_ms=took,
+        identity=identity,
     )
 
 

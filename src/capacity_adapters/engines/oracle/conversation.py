@@ -148,9 +148,9 @@ class Containers(Oracle):
             if not pdb.is_open:
                 return Unmeasured.of(name, Outcome.OFFLINE)
             if pdb.con_id in files:
-                return size_of(name, files[pdb.con_id], used.get(pdb.con_id), took)
+                return size_of(name, files[pdb.con_id], used.get(pdb.con_id), took, pdb.guid)
             if pdb.total_size:  # 0 means that nobody knows
-                return DatabaseSize(name, pdb.total_size, TOTAL_SIZE)
+                return DatabaseSize(name, pdb.total_size, TOTAL_SIZE, identity=pdb.guid)
             return Unmeasured.of(name, Outcome.DENIED, self._cure())
 
         return _report(map(fate, sorted(names)))
@@ -202,7 +202,10 @@ class Containers(Oracle):
 
 @define(eq=False)
 class OneDatabase(Oracle):
-    """A login in one pluggable database, or in a database without containers."""
+    """A login in one pluggable database, or in a database without containers.
+
+    It has no identity: to tell it would take a right more.
+    """
 
     def inventory(self) -> Inventory:
         return Inventory((SeenDatabase(self.place.name),))

@@ -11,7 +11,8 @@ PLACE: Final = (
     "SELECT SYS_CONTEXT('USERENV', 'CON_ID'), SYS_CONTEXT('USERENV', 'CON_NAME'),"
     " SYS_CONTEXT('USERENV', 'SESSION_USER') FROM dual"
 )
-PDBS: Final = "SELECT con_id, name, open_mode, total_size FROM sys.v_$pdbs"
+# The GUID is given once, at creation, and kept when a container moves.
+PDBS: Final = "SELECT con_id, name, open_mode, total_size, RAWTOHEX(guid) FROM sys.v_$pdbs"
 TABLESPACES: Final = "SELECT tablespace_name, status FROM sys.dba_tablespaces"
 # What the views hide, they hide without a word: only this one tells.
 SEES_ALL: Final = (

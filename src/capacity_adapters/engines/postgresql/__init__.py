@@ -104,7 +104,7 @@ class _Postgres:
             return Unmeasured.of(name, Outcome.INVALID)
         answer, took = rows.get(oid, (unread, 0))
         if isinstance(answer, int):
-            return DatabaseSize(name, answer, METHOD, duration_ms=took)
+            return DatabaseSize(name, answer, METHOD, duration_ms=took, identity=str(oid))
         return Unmeasured.of(name, answer, cure if answer is Outcome.DENIED else None)
 
     def _cure(self) -> Text:

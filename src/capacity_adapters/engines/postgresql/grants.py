@@ -14,7 +14,7 @@ from capacity_core.diagnosis import Capabilities, Check, CheckState, GrantScript
 from capacity_core.messages import text
 from capacity_core.model import sql_cure
 
-CAPABILITIES: Final = Capabilities(system_databases=True, visibility_proof=True)
+CAPABILITIES: Final = Capabilities(system_databases=True, visibility_proof=True, identity=True)
 MEMBERSHIPS_INHERIT_FROM: Final = 160_000  # since 16 each membership says whether it is inherited
 
 

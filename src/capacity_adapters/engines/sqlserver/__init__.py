@@ -103,13 +103,17 @@ class SqlServer:
             fates = self._published(asked)
         gone = [Unmeasured.of(name, Outcome.VANISHED) for name in sorted(names - asked.keys())]
         return CapacityReport(
-            tuple(self._timed(f) for f in fates if isinstance(f, DatabaseSize)),
+            tuple(self._whole(f) for f in fates if isinstance(f, DatabaseSize)),
             tuple(fate for fate in (*fates, *gone) if isinstance(fate, Unmeasured)),
         )
 
-    def _timed(self, size: DatabaseSize) -> DatabaseSize:
-        """Say how long its method took; no statement tells of one database alone."""
-        return evolve(size, duration_ms=self._took.get(size.method))
+    def _whole(self, size: DatabaseSize) -> DatabaseSize:
+        """Add how long its method took, as no statement tells of one alone, and its identity.
+
+        Azure moves databases from server to server; what becomes of the date there, nobody says.
+        """
+        identity = None if self.rights.is_azure else self._known[size.name].identity
+        return evolve(size, duration_ms=self._took.get(size.method), identity=identity)
 
     @contextmanager
     def _telling(self, method: str) -> Iterator[None]:
@@ -284,6 +288,7 @@ ENGINE: Final = Engine(
         ceiling=True,
         system_databases=True,
         visibility_proof=True,
+        identity=True,
     ),
     grants=may.grants,
 )

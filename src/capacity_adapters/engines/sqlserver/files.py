@@ -1,6 +1,7 @@
 """From rows of SQL Server's catalogue to sizes: pages of 8 KiB, by database and kind of file."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 from attrs import frozen
@@ -14,6 +15,7 @@ PAGE: Final = 8192  # bytes
 LOG: Final = 1
 FILESTREAM: Final = 2
 TEMPDB: Final = "tempdb"
+EPOCH: Final = datetime(2010, 1, 1)  # noqa: DTZ001 -- of a clock whose zone nobody tells
 OUTSIDE_METHOD: Final = "ms.master_files"
 INSIDE_METHOD: Final = "ms.database_files"
 
@@ -33,6 +35,13 @@ class Known:
     def is_shut(self) -> bool:
         """Whether it is online, and tells us nothing of itself."""
         return self.state == 0 and not (self.is_snapshot or self.may_be_entered)
+
+    @property
+    def identity(self) -> str | None:
+        """Spell when it was made or renamed; tempdb is made at every start of the server."""
+        if self.name == TEMPDB:
+            return None
+        return (EPOCH + timedelta(seconds=self.created)).isoformat()
 
     @property
     def outcome(self) -> Outcome:
