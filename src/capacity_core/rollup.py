@@ -15,6 +15,7 @@ from capacity_core.periods import Period, PeriodType
 from capacity_core.reads import InstanceDay, SizeRow
 
 GROWING_PERCENT: Final = 5.0
+MOST_SUM_BYTES: Final = 2**63 - 1024  # the largest double within 64 bits
 
 
 class Trend(StrEnum):
@@ -97,7 +98,8 @@ def database_aggregate(
 ) -> DatabaseAggregate | None:
     """Aggregate the rows of the period that have a size, oldest first; None if there are none.
 
-    `baseline` are those of the previous period, or the last known day before a day.
+    None, too, if days add up to more than 64 bits hold. `baseline` are those of the previous
+    period, or the last known day before a day.
     """
     sizes = _known(row.size_bytes for row in days)
     if not sizes:
@@ -106,6 +108,8 @@ def database_aggregate(
         _known(row.data_size_bytes for row in days),
         _known(row.log_size_bytes for row in days),
     )
+    if not _fit(period, sizes, data, log):
+        return None
     broken = is_break([*baseline, *days])
     before: Sequence[SizeRow] = () if broken else baseline
     change, percent = change_of(sizes, _known(row.size_bytes for row in before))
@@ -142,10 +146,10 @@ def database_aggregate(
 def instance_aggregate(
     period: Period, days: Sequence[InstanceDay], baseline: Sequence[InstanceDay], *, is_break: bool
 ) -> InstanceAggregate | None:
-    """Aggregate the instance's days, oldest first; None if there are none."""
-    if not days:
-        return None
+    """Aggregate the instance's days, oldest first; None if there are none or none that fit."""
     totals = [_total(day) for day in days]
+    if not days or not _fit(period, totals):
+        return None
     active = [day.active_count for day in days]
     before = [] if is_break else [_total(day) for day in baseline]
     change, percent = change_of(totals, before)
@@ -217,6 +221,11 @@ def changed_method(days: Sequence[SizeRow]) -> bool:
 
 def _known(values: Iterable[int | None]) -> list[int]:
     return [value for value in values if value is not None]
+
+
+def _fit(period: Period, *columns: Sequence[int]) -> bool:
+    """Say whether the sums, and what is worked out from them, fit into 64 bits; a day's do."""
+    return period.type is PeriodType.DAILY or max(map(sum, columns)) <= MOST_SUM_BYTES
 
 
 def _total(day: InstanceDay) -> int:

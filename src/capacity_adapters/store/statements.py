@@ -15,18 +15,33 @@ from capacity_core.model import MAX_BYTES
 
 Statement = Mapping[str, TextClause]
 
-# `item` holds one row of the JSON parameter; `->>` reads its columns (SQLite 3.38).
+_EARLIER: Final = """FROM database_size_stats AS stats
+        WHERE stats.instance_id = today.instance_id AND stats.database_name = today.database_name
+            AND stats.collected_date < :day AND stats.size_bytes IS NOT NULL"""
+
+# `item` holds one row of the JSON parameter; `->>` reads its columns (SQLite 3.38). SQLite's
+# sum() fails beyond 64 bits, so it adds up halves; its CAST alone makes numbers whole.
 _BLANKS: Final = {
     "postgresql": {
         "items": "jsonb_array_elements(CAST(:doc AS JSONB)) AS item(value)",
         "now": "CAST(extract(epoch FROM clock_timestamp()) AS DOUBLE PRECISION)",
         "differs": "IS DISTINCT FROM",
+        "halves": "false",
+        "whole": "trunc",
+        "last_known_before": f"""LEFT JOIN LATERAL (
+        SELECT stats.* {_EARLIER}
+        ORDER BY stats.collected_date DESC LIMIT 1) AS earlier ON true""",
         "unhurried": ", (SELECT set_config('synchronous_commit', 'off', true)) AS unhurried",
     },
     "sqlite": {
         "items": "json_each(:doc) AS item",
         "now": "((julianday('now') - 2440587.5) * 86400.0)",
         "differs": "IS NOT",
+        "halves": "true",
+        "whole": "",
+        "last_known_before": f"""LEFT JOIN database_size_stats AS earlier
+        ON earlier.instance_id = today.instance_id AND earlier.database_name = today.database_name
+        AND earlier.collected_date = (SELECT max(stats.collected_date) {_EARLIER})""",
         "unhurried": "",
     },
 }
@@ -34,6 +49,10 @@ _BLANKS: Final = {
 _TYPES: Final[Mapping[str, TypeEngine[Any]]] = {
     "instance_id": BigInteger(),
     "day": Date(),
+    "kind": Text(),
+    "since": Date(),
+    "start": Date(),
+    "end": Date(),
     "at": UtcDateTime(),
     "doc": Text(),
     "owner": Text(),

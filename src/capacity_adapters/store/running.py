@@ -1,0 +1,69 @@
+"""Weeks, months and quarters computed on read, for the series that an answer is about."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, Table, TextualSelect
+
+from capacity_adapters.store.rollups import (
+    OF_ITS_DAYS,
+    databases_select,
+    instances_select,
+    span_of,
+)
+from capacity_adapters.store.statements import as_doc, portable
+from capacity_adapters.store.tables import database_size_aggregations, instance_size_aggregations
+from capacity_core.periods import Period
+
+# CROSS JOIN: SQLite looks the asked ones up, one by one, however little it knows of the store.
+_DATABASES: Final = databases_select(
+    """{items} CROSS JOIN database_size_stats AS stats
+    WHERE stats.instance_id = CAST(item.value ->> 0 AS BIGINT)
+        AND stats.database_name = item.value ->> 1
+        AND stats.collected_date BETWEEN :since AND :end"""
+)
+_INSTANCES: Final = instances_select(
+    """{items} CROSS JOIN instance_size_stats AS stats
+    WHERE stats.instance_id = CAST(item.value ->> 0 AS BIGINT)
+        AND stats.collected_date BETWEEN :since AND :end""",
+    OF_ITS_DAYS,
+)
+
+
+def _typed(select: str, table: Table) -> Mapping[str, TextualSelect]:
+    return {name: each.columns(*table.c) for name, each in portable(select).items()}
+
+
+_DATABASES_OF: Final = _typed(_DATABASES, database_size_aggregations)
+_INSTANCES_OF: Final = _typed(_INSTANCES, instance_size_aggregations)
+
+
+def databases_in(
+    connection: Connection, period: Period, series: Iterable[tuple[int, str]]
+) -> Sequence[Row[Any]]:
+    """Compute the aggregates of these databases (instance, name) over a week, month or quarter.
+
+    Rows have the columns of `database_size_aggregations`, by name and in their order. A database
+    without a known size in the period has no row; nobody asks for one twice.
+    """
+    return _computed(connection, _DATABASES_OF, period, series)
+
+
+def instances_in(
+    connection: Connection, period: Period, instance_ids: Iterable[int]
+) -> Sequence[Row[Any]]:
+    """Likewise those of instances, as rows of `instance_size_aggregations`.
+
+    Which databases broke their series is known from the aggregates of their days.
+    """
+    return _computed(connection, _INSTANCES_OF, period, ((each,) for each in instance_ids))
+
+
+def _computed(
+    connection: Connection,
+    statement: Mapping[str, TextualSelect],
+    period: Period,
+    keys: Iterable[tuple[object, ...]],
+) -> Sequence[Row[Any]]:
+    values = {**span_of(period), "doc": as_doc(keys)}
+    return connection.execute(statement[connection.dialect.name], values).all()
