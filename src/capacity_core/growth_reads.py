@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from attrs import field, frozen
 
-from capacity_core.periods import Period, PeriodType
+from capacity_core.periods import Period, PeriodType, period_of
 from capacity_core.reads import DateRange, Paging
 from capacity_core.rollup import DatabaseAggregate, InstanceAggregate
 
@@ -39,6 +39,17 @@ class AggregateQuestion:
     order: Order = Order.NEWEST
     paging: Paging = field(factory=Paging)
     count: bool = True
+
+    @property
+    def running(self) -> Period | None:
+        """The period of today, which is not kept before it ends; days are."""
+        if self.period_type is PeriodType.DAILY:
+            return None
+        return period_of(self.period_type, self.today)
+
+    def overlaps(self, period: Period) -> bool:
+        start, end = self.days.start or date.min, self.days.end or date.max
+        return period.end >= start and period.start <= end
 
 
 @frozen

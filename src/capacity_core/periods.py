@@ -45,8 +45,13 @@ class Period:
 
 def period_of(kind: PeriodType, day: date) -> Period:
     """Find the period that holds the day."""
-    start = _START[kind](day)
+    start = start_of(kind, day)
     return Period(kind, start, _END[kind](start))
+
+
+def start_of(kind: PeriodType, day: date) -> date:
+    """Find the first day of the period that holds the day, even if its last is beyond 9999."""
+    return _START[kind](day)
 
 
 def last_complete(kind: PeriodType, today: date) -> Period:

@@ -357,6 +357,9 @@ class UnitOfWork(Protocol):
     def reads(self) -> CapacityReads: ...
 
     @property
+    def growth(self) -> GrowthReads: ...
+
+    @property
     def series(self) -> SeriesReads: ...
 
     @property

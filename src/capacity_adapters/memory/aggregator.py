@@ -9,7 +9,13 @@ from attrs import frozen
 from capacity_adapters.memory.rows import State, Work, latest_size
 from capacity_core.periods import Period, PeriodType, period_of
 from capacity_core.reads import AggregateLevel, InstanceDay, SizeRow
-from capacity_core.rollup import changed_method, database_aggregate, instance_aggregate
+from capacity_core.rollup import (
+    DatabaseAggregate,
+    InstanceAggregate,
+    changed_method,
+    database_aggregate,
+    instance_aggregate,
+)
 
 _ONE_DAY: Final = timedelta(days=1)
 
@@ -29,18 +35,14 @@ class MemoryAggregator:
     def aggregate_databases(self, period: Period, instance_id: int | None = None) -> None:
         state = self._work.write()
         for owner, name in _series(state, instance_id):
-            rows = state.sizes[owner, name]
-            found = database_aggregate(period, _sizes_in(rows, period), _before(rows, period))
+            found = database_over(state, owner, name, period)
             if found is not None:
                 state.database_aggregates[owner, name, period] = found
 
     def aggregate_instances(self, period: Period, instance_id: int | None = None) -> None:
         state = self._work.write()
         for owner in _living(state, instance_id):
-            days = state.totals.get(owner, {})
-            baseline = _days_before(days, period)
-            broken = _is_break(state, owner, period, baseline)
-            found = instance_aggregate(period, _days_in(days, period), baseline, is_break=broken)
+            found = instance_over(state, owner, period)
             if found is not None:
                 state.instance_aggregates[owner, period] = found
 
@@ -55,6 +57,18 @@ class MemoryAggregator:
         )
         wanted = [owner for owner in kept if instance_id in {None, owner}]
         return {owner: wanted.count(owner) for owner in set(wanted)}
+
+
+def database_over(state: State, owner: int, name: str, period: Period) -> DatabaseAggregate | None:
+    rows = state.sizes[owner, name]
+    return database_aggregate(period, _sizes_in(rows, period), _before(rows, period))
+
+
+def instance_over(state: State, owner: int, period: Period) -> InstanceAggregate | None:
+    days = state.totals.get(owner, {})
+    baseline = _days_before(days, period)
+    broken = _is_break(state, owner, period, baseline)
+    return instance_aggregate(period, _days_in(days, period), baseline, is_break=broken)
 
 
 def _living(state: State, instance_id: int | None) -> list[int]:

@@ -10,6 +10,7 @@ from uuid import uuid4
 from attrs import define, evolve, field, frozen
 
 from capacity_adapters.memory.aggregator import MemoryAggregator
+from capacity_adapters.memory.growth import MemoryGrowth
 from capacity_adapters.memory.reads import MemoryReads
 from capacity_adapters.memory.register import MemoryCredentials, MemoryInstances, MemoryTokens
 from capacity_adapters.memory.retention import MemoryRetention
@@ -121,6 +122,10 @@ class MemoryUnitOfWork:
     @property
     def reads(self) -> "MemoryReads":
         return MemoryReads(self)
+
+    @property
+    def growth(self) -> "MemoryGrowth":
+        return MemoryGrowth(self)
 
     @property
     def series(self) -> "MemorySeries":

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from capacity_adapters.store.aggregator import StoreAggregator
 from capacity_adapters.store.credentials import StoreCredentials
 from capacity_adapters.store.database import Database
+from capacity_adapters.store.growth import StoreGrowth
 from capacity_adapters.store.instances import StoreInstances
 from capacity_adapters.store.leases import free, in_progress
 from capacity_adapters.store.reads import StoreReads
@@ -126,6 +127,10 @@ class StoreUnitOfWork:
     @property
     def reads(self) -> StoreReads:
         return StoreReads(self)
+
+    @property
+    def growth(self) -> StoreGrowth:
+        return StoreGrowth(self)
 
     @property
     def series(self) -> StoreSeries:
