@@ -62,7 +62,7 @@ def periods_between(kind: PeriodType, first: date, last: date) -> list[Period]:
     """List every period that holds a day of first ... last, oldest first."""
     periods = []
     period = period_of(kind, first)
-    while period.start <= last:
+    while first <= last and period.start <= last:
         periods.append(period)
         period = period.following
     return periods
