@@ -53,11 +53,13 @@ class AggregationService:
 
     All instances are those that are active and not removed; one that is named may be inactive, at
     both levels alike. A week, month or quarter is skipped while it runs: it is computed on read.
+    One that needs days before `pruned_before` is skipped, too: what is kept of it knew them all.
     """
 
     aggregator: PeriodAggregator
     instances: Instances
     today: date
+    pruned_before: date | None = None
 
     def calculate_daily_database_aggregations_for_instance(
         self, instance_id: int, day: date
@@ -112,7 +114,9 @@ class AggregationService:
 
     def _wanted(self, instance_id: int | None) -> "_Wanted":
         if instance_id is None:
-            return _Wanted(tuple(_label(each) for each in _active(self.instances)))
+            return _Wanted(
+                tuple(_label(each) for each in registered(self.instances) if each.is_active)
+            )
         return _Wanted((_label(self.instances.get(instance_id)),), instance_id)
 
     def _calculate(
@@ -122,10 +126,10 @@ class AggregationService:
         wanted: "_Wanted",
         baseless: AbstractSet[int] = frozenset(),
     ) -> Outcomes:
-        if period.type is not PeriodType.DAILY and period.is_running(self.today):
-            skipped, why = AggregationStatus.SKIPPED, text("aggregation.running")
+        why = self._why_not(period)
+        if why is not None:
             return tuple(
-                AggregationOutcome(label, level, period, skipped, 0, why)
+                AggregationOutcome(label, level, period, AggregationStatus.SKIPPED, 0, why)
                 for label in wanted.instances
             )
         calculate = partial(_CALCULATIONS[level], self.aggregator, period)
@@ -137,6 +141,16 @@ class AggregationService:
             )
             for label in wanted.instances
         )
+
+    def _why_not(self, period: Period) -> Text | None:
+        if period.type is PeriodType.DAILY:
+            first_needed = period.start  # what it compares with is never pruned
+        else:
+            first_needed = period.previous.start
+            if period.is_running(self.today):
+                return text("aggregation.running")
+        is_whole = self.pruned_before is None or first_needed >= self.pruned_before
+        return None if is_whole else text("aggregation.pruned")
 
 
 @frozen
@@ -155,10 +169,11 @@ _CALCULATIONS: Final[Mapping[AggregateLevel, Callable[..., None]]] = MappingProx
 )
 
 
-def _active(instances: Instances) -> Iterator[Instance]:
+def registered(instances: Instances) -> Iterator[Instance]:
+    """Read all pages of those that are not removed."""
     for number in count(1):
         page = instances.page(Paging(number, MAX_LIMIT))
-        yield from (instance for instance in page.rows if instance.is_active)
+        yield from page.rows
         if number * MAX_LIMIT >= page.total:
             return
 

@@ -34,6 +34,7 @@ from capacity_core.model import EngineFacts, FileAddress, Instance, Moment, Scen
 from capacity_core.ports import Begin, Clock, CoordinatorFor, Lease, Leases
 from capacity_core.reads import DatabaseRow, DateRange, InstanceDay, Page, Paging, SizeRow
 from capacity_core.result import InstanceCapacitySyncActionResult
+from capacity_core.retention import CapacityRetention
 from capacity_core.sync import InstanceCapacitySyncActionsService
 
 log = logging.getLogger(__name__)
@@ -313,6 +314,11 @@ class CapacityApplication:
     def growth(self) -> CapacityGrowth:
         """What changed, and the recomputation of it."""
         return CapacityGrowth(self.begin, self.now, self.timezone)
+
+    @property
+    def retention(self) -> CapacityRetention:
+        """How long days are kept."""
+        return CapacityRetention(self.begin, self.growth)
 
     def databases(self, instance_id: int, paging: Paging) -> Page[DatabaseRow]:
         """The known databases of an instance with their latest sizes. Raises NotFoundError."""

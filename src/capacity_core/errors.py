@@ -37,6 +37,10 @@ class PermissionRequiredError(CapacityError):
     """The token's scope does not reach that far."""
 
 
+class NotAggregatedError(CapacityError):
+    """What days amount to could not be kept, so that they cannot go."""
+
+
 class EngineNotSupportedError(CapacityError, LookupError):
     """No engine of that db_type is installed."""
 

@@ -44,6 +44,10 @@ ANSWERS: Final[Mapping[str, Translation]] = MappingProxyType(
         "aggregation.running": Translation(
             "该周期尚未结束, 读取时再计算", "The period still runs: it is computed when read"
         ),
+        "aggregation.pruned": Translation(
+            "所需日期的数据已被清理, 保留已存的聚合",
+            "Days that it needs were pruned: what is kept of it stays",
+        ),
         "aggregation.nothing_known": Translation(
             "该周期内没有已知的大小", "No size is known in this period"
         ),
@@ -53,6 +57,10 @@ ANSWERS: Final[Mapping[str, Translation]] = MappingProxyType(
         "aggregation.databases_failed": Translation(
             "数据库级聚合失败, 实例级无从得知断点",
             "The aggregates of its databases failed, which tell of breaks",
+        ),
+        "error.not_aggregated": Translation(
+            "未清理任何数据: 实例 {name} 自 {start} 起的 {kind} 聚合失败",
+            "Nothing was pruned: the {kind} aggregates from {start} of instance {name} failed",
         ),
         "error.instance_missing": Translation("实例不存在", "No such instance"),
         "error.database_missing": Translation(

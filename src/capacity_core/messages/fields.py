@@ -60,6 +60,10 @@ FIELDS: Final[Mapping[str, Translation]] = MappingProxyType(
         "field.one_password": Translation(
             "password 与 password_ref 只能有一个", "Give password or password_ref, not both"
         ),
+        "field.age": Translation(
+            "时长为天、月或年数, 如 90d、24mo、2y",
+            "An age is a number of days, months or years: 90d, 24mo, 2y",
+        ),
         "field.date": Translation("{field} 须为 YYYY-MM-DD", "{field} is a date, YYYY-MM-DD"),
         "field.date_from": Translation("{field} 不能早于 {least}", "{field} is not before {least}"),
         "field.date_order": Translation(

@@ -1,0 +1,128 @@
+"""The use case: the days that are too old go, what they amount to stays."""
+
+import re
+import time
+from calendar import monthrange
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Final
+
+from attrs import frozen
+
+from capacity_core.aggregation import AggregationStatus, Outcomes, registered
+from capacity_core.errors import InvalidInputError, NotAggregatedError
+from capacity_core.growth import MAX_DAYS, CapacityGrowth
+from capacity_core.messages import text
+from capacity_core.periods import PeriodType, last_complete
+from capacity_core.ports import Begin
+from capacity_core.reads import OldRows
+
+BATCH_ROWS: Final = 10_000
+# SQLite's other writers look at least that often whether it is their turn.
+PAUSE_SECONDS: Final = 0.1
+LASTING: Final = (PeriodType.WEEKLY, PeriodType.MONTHLY, PeriodType.QUARTERLY)
+ONE_DAY: Final = timedelta(days=1)
+_AGE: Final = re.compile(r"([1-9][0-9]{0,4})(d|mo|y)")
+_MONTHS: Final = {"mo": 1, "y": 12}
+
+
+def _rest() -> None:
+    time.sleep(PAUSE_SECONDS)
+
+
+@frozen
+class Pruning:
+    """The first day that stays whole, and how many rows before it go, or went."""
+
+    before: date
+    rows: OldRows
+
+
+@frozen
+class CapacityRetention:
+    """Deletes the sizes and totals of old days; each batch is a transaction of its own.
+
+    `pause` is called between them, so that others may write.
+    """
+
+    begin: Begin
+    growth: CapacityGrowth
+    batch_rows: int = BATCH_ROWS
+    pause: Callable[[], None] = _rest
+
+    def plan(self, older_than: str) -> Pruning:
+        """Count what `prune` would delete. Raises InvalidInputError."""
+        before = first_kept_day(older_than, self.growth.today)
+        with self.begin() as work:
+            counts = work.retention.prunable(before)
+        return Pruning(before, sum(counts.values(), OldRows()))
+
+    def prune(self, older_than: str) -> Pruning:
+        """Delete what is older than 24mo, 90d or 2y; one that was killed is run again.
+
+        Weeks, months and quarters that are complete are kept first, if those days are among what
+        they are made of or compare with. Raises InvalidInputError, and NotAggregatedError where
+        that fails: then nothing was deleted.
+        """
+        before = first_kept_day(older_than, self.growth.today)
+        with self.begin() as work:
+            owners = list(work.retention.prunable(before))
+        if owners:
+            self._aggregate(before)
+        gone = OldRows()
+        for owner in owners:
+            while (batch := self._delete(owner, before)) != OldRows():
+                gone += batch
+                self.pause()
+        return Pruning(before, gone)
+
+    def _aggregate(self, before: date) -> None:
+        with self.begin() as work:
+            first = work.retention.oldest_day() or before
+            pruned = work.retention.pruned_before()
+            switched_off = [each.id for each in registered(work.instances) if not each.is_active]
+        first = max(first, pruned or first)
+        while first < before:
+            last = min(first + timedelta(days=MAX_DAYS), before) - ONE_DAY
+            for instance_id in (None, *switched_off):
+                _check(self.growth.aggregate(first, last, LASTING, instance_id))
+            first = last + ONE_DAY
+
+    def _delete(self, owner: int, before: date) -> OldRows:
+        with self.begin() as work:
+            batch = work.retention.delete_batch(owner, before, self.batch_rows)
+            work.commit()
+        return batch
+
+
+def _check(outcomes: Outcomes) -> None:
+    for each in outcomes:
+        if each.status is AggregationStatus.FAILED:
+            kind, start = each.period.type, each.period.start
+            said = text("error.not_aggregated", name=each.instance.name, kind=kind, start=start)
+            raise NotAggregatedError(said)
+
+
+def first_kept_day(older_than: str, today: date) -> date:
+    """Go back that many days, calendar months or years; but the last complete quarter stays.
+
+    It is what the running one compares with. Raises InvalidInputError.
+    """
+    said = _AGE.fullmatch(older_than)
+    if said is None:
+        raise InvalidInputError("older_than", text("field.age"))
+    number, unit = int(said[1]), said[2]
+    wanted = (
+        today - timedelta(days=number)
+        if unit == "d"
+        else _months_ago(today, number * _MONTHS[unit])
+    )
+    return min(wanted, last_complete(PeriodType.QUARTERLY, today).start)
+
+
+def _months_ago(today: date, months: int) -> date:
+    """Keep the day of the month, or take the last one of a shorter month."""
+    year, month = divmod(today.year * 12 + today.month - 1 - months, 12)
+    if year < date.min.year:
+        return date.min
+    return date(year, month + 1, min(today.day, monthrange(year, month + 1)[1]))
