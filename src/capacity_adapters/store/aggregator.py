@@ -102,7 +102,8 @@ class StoreAggregator:
         if instance_id is not None:
             counted = counted.where(table.c.instance_id == sought(instance_id))
         with self._work.read() as connection:
-            return dict(connection.execute(counted).tuples().all())
+            counts: dict[int, int] = dict(connection.execute(counted).all())
+        return counts
 
     def _aggregate(
         self, statements: Mapping[str, _Statements], period: Period, instance_id: int | None
