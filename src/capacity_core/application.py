@@ -20,6 +20,7 @@ from capacity_core.errors import (
     PermissionRequiredError,
     SyncInProgressError,
 )
+from capacity_core.forecasts import CapacityForecasts
 from capacity_core.growth import CapacityGrowth
 from capacity_core.instances import (
     SEALED,
@@ -319,6 +320,11 @@ class CapacityApplication:
     def retention(self) -> CapacityRetention:
         """How long days are kept."""
         return CapacityRetention(self.begin, self.growth)
+
+    @property
+    def forecasts(self) -> CapacityForecasts:
+        """When it will be full, and the limits that users set."""
+        return CapacityForecasts(self.begin, self.now, self.timezone)
 
     def databases(self, instance_id: int, paging: Paging) -> Page[DatabaseRow]:
         """The known databases of an instance with their latest sizes. Raises NotFoundError."""

@@ -73,6 +73,9 @@ FIELDS: Final[Mapping[str, Translation]] = MappingProxyType(
             "日期范围最多 {most} 天", "The dates are at most {most} days apart"
         ),
         "field.one_of": Translation("{field} 须为 {known} 之一", "{field} is one of {known}"),
+        "field.limit": Translation(
+            "上限须为 1 到 {most} 字节", "A limit is from 1 to {most} bytes"
+        ),
         "field.page": Translation(
             "{field} 须为 {least} 到 {most} 的整数",
             "{field} is a whole number from {least} to {most}",

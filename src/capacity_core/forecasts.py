@@ -1,0 +1,154 @@
+"""The door to forecasts: when databases will be full, and the ceilings that users set."""
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from enum import StrEnum, auto
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from attrs import frozen
+
+from capacity_core.backtest import Score, backtest
+from capacity_core.errors import InvalidInputError, NotFoundError
+from capacity_core.forecast import WINDOWS, Forecast, ForecastStatus, forecast
+from capacity_core.messages import text
+from capacity_core.model import MAX_BYTES, Instance
+from capacity_core.ports import Begin, Clock, UnitOfWork
+
+_LATE_DAYS: Final = 7  # a window ends with the last known day, which need not be today
+
+
+class CeilingSource(StrEnum):
+    """Who says how large it may become: its engine, or a user."""
+
+    ENGINE = auto()
+    LIMIT = auto()
+
+
+@frozen
+class DatabaseForecast:
+    """No `database_name`: it is of the whole instance."""
+
+    database_name: str | None
+    ceiling_source: CeilingSource | None
+    forecast: Forecast
+
+
+@frozen
+class InstanceForecast:
+    """The active databases of an instance, soonest full first; `whole` if it has a limit itself."""
+
+    instance: Instance
+    today: date
+    whole: DatabaseForecast | None
+    databases: tuple[DatabaseForecast, ...]
+
+
+@frozen
+class CapacityForecasts:
+    """Answers and changes; it commits, its parts never do."""
+
+    begin: Begin
+    now: Clock
+    timezone: str
+
+    @property
+    def today(self) -> date:
+        """The business day of the service's own time zone."""
+        return self.now().astimezone(ZoneInfo(self.timezone)).date()
+
+    def forecast(self, instance_id: int, database_name: str | None = None) -> InstanceForecast:
+        """Forecast every active database and the instance, or one database.
+
+        Raises NotFoundError.
+        """
+        today = self.today
+        since = today - timedelta(days=WINDOWS[-1] + _LATE_DAYS)
+        with self.begin() as work:
+            instance = work.instances.get(instance_id)
+            names = _active(work, instance_id, database_name)
+            series = work.series.database_series(instance_id, since, database_name)
+            totals = work.series.instance_series(instance_id, since)
+            by_engine = work.series.engine_ceilings(instance_id)
+            by_user = work.limits.all(instance_id)
+        whole = None
+        if database_name is None and None in by_user:
+            found = forecast(totals, today, by_user[None])
+            whole = DatabaseForecast(None, CeilingSource.LIMIT, found)
+        rows = []
+        for name in names:
+            ceiling, source = _nearest(by_engine.get(name), by_user.get(name))
+            found = forecast(series.get(name, ()), today, ceiling)
+            rows.append(DatabaseForecast(name, source, found))
+        return InstanceForecast(instance, today, whole, tuple(sorted(rows, key=_soonest_first)))
+
+    def backtest(self, instance_id: int, database_name: str | None = None) -> tuple[Score, ...]:
+        """Hold forecasts as of past days to the sizes that came. Raises NotFoundError."""
+        with self.begin() as work:
+            work.instances.get(instance_id)
+            names = _active(work, instance_id, database_name)
+            # One by one: a large instance's history is long.
+            return backtest(
+                work.series.database_series(instance_id, date.min, name).get(name, ())
+                for name in names
+            )
+
+    def set_limit(self, instance_id: int, database_name: str | None, limit_bytes: int) -> None:
+        """Say how large a database, or the whole instance, may become.
+
+        Raises InvalidInputError, and NotFoundError for a database that was never seen.
+        """
+        if not 1 <= limit_bytes <= MAX_BYTES:
+            raise InvalidInputError("limit_bytes", text("field.limit", most=MAX_BYTES))
+        with self.begin() as work:
+            work.instances.hold(instance_id)
+            known = work.repository.known_databases(instance_id)
+            if database_name is not None and database_name not in known:
+                raise _database_missing(database_name)
+            work.limits.set(instance_id, database_name, limit_bytes)
+            work.commit()
+
+    def remove_limit(self, instance_id: int, database_name: str | None) -> None:
+        """Raises NotFoundError."""
+        with self.begin() as work:
+            work.instances.hold(instance_id)
+            work.limits.remove(instance_id, database_name)
+            work.commit()
+
+    def limits(self, instance_id: int) -> Mapping[str | None, int]:
+        """Those of databases by name (bytes), that of the whole instance without one.
+
+        Raises NotFoundError.
+        """
+        with self.begin() as work:
+            work.instances.get(instance_id)
+            return work.limits.all(instance_id)
+
+
+def _active(work: UnitOfWork, instance_id: int, database_name: str | None) -> list[str]:
+    """Name the one asked for, else all. Raises NotFoundError for one that is not there."""
+    known = work.repository.known_databases(instance_id)
+    names = [name for name, is_active in known.items() if is_active]
+    if database_name is None:
+        return names
+    if database_name not in names:
+        raise _database_missing(database_name)
+    return [database_name]
+
+
+def _database_missing(name: str) -> NotFoundError:
+    return NotFoundError(text("error.database_missing", name=repr(name)))
+
+
+def _nearest(by_engine: int | None, by_user: int | None) -> tuple[int | None, CeilingSource | None]:
+    if by_user is not None and (by_engine is None or by_user <= by_engine):
+        return by_user, CeilingSource.LIMIT
+    return by_engine, None if by_engine is None else CeilingSource.ENGINE
+
+
+def _soonest_first(row: DatabaseForecast) -> tuple[date, int, str]:
+    """What is over comes before any date, what has none after, by size."""
+    found = row.forecast
+    is_over = found.status is ForecastStatus.ALREADY_OVER
+    day = date.min if is_over else found.full_on or date.max
+    return day, -(found.size_bytes or 0), row.database_name or ""

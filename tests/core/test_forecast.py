@@ -1,0 +1,223 @@
+"""Growth, its interval, and the day on which a series is full."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import date, timedelta
+from itertools import pairwise
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.core.histories import GIB, KINDS, START, generated, history
+
+from capacity_core.forecast import Expected, ForecastStatus, after_last_break, forecast, growths
+from capacity_core.growth_reads import SeriesDay
+from capacity_core.model import MAX_BYTES
+
+pytestmark = pytest.mark.unit
+
+KNOWN_DAYS = (10, 25, 40, 90)
+HORIZONS = (1, 7, 30)
+SEEDS = range(100)
+
+
+def last_day(days: Sequence[SeriesDay]) -> date:
+    return days[-1].day
+
+
+def covered(width: float) -> dict[str | int, float]:
+    """Say which percentage of sizes to come the interval held, by kind and by horizon."""
+    held: defaultdict[str | int, list[bool]] = defaultdict(list)
+    for kind in KINDS:
+        for seed in SEEDS:
+            known = KNOWN_DAYS[seed % len(KNOWN_DAYS)]
+            days = generated(kind, seed, known + max(HORIZONS))
+            found = growths(days[:known], days[known - 1].day)
+            for horizon in HORIZONS if found else ():
+                expected = found[-1].after(horizon)
+                low = expected.size - (expected.size - expected.low) * width
+                high = expected.size + (expected.high - expected.size) * width
+                is_held = low <= days[known - 1 + horizon].size_bytes <= high
+                held[kind].append(is_held)
+                held[horizon].append(is_held)
+    return {key: 100 * sum(each) / len(each) for key, each in held.items()}
+
+
+def test_the_interval_holds_eight_of_ten_sizes_to_come() -> None:
+    shares = covered(1)
+    assert set(shares) == {*KINDS, *HORIZONS}
+    assert min(shares.values()) >= 80, shares
+
+
+def test_a_narrower_interval_would_not() -> None:
+    assert min(covered(0.85).values()) < 80
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_growth_is_answered(kind: str) -> None:
+    series = [generated(kind, seed, 90) for seed in SEEDS]
+    answered = sum(bool(growths(days, last_day(days))) for days in series)
+    assert answered >= (60 if kind == "stepped" else 100)
+
+
+def test_a_line_is_full_on_the_day_on_which_it_is() -> None:
+    days = history(range(1000, 1000 + 90 * 10, 10))
+    found = forecast(days, last_day(days), 1890 + 365 * 10)
+    assert found.status is ForecastStatus.FULL_ON
+    assert found.full_on == found.earliest == found.latest == last_day(days) + timedelta(days=365)
+    assert [growth.window_days for growth in found.growths] == [7, 30, 90]
+    assert {growth.per_day for growth in found.growths} == {Expected(10, 10, 10)}
+    assert found.growth is found.growths[-1]
+
+
+def test_days_without_a_size_take_no_part() -> None:
+    whole = history(range(0, 90 * GIB, GIB))
+    days = [row for number, row in enumerate(whole) if number % 7 not in {3, 4}]
+    found = forecast(days, last_day(days), 180 * GIB)
+    assert (found.growth, found.size_bytes) != (None, None)
+    assert found.growth is not None
+    assert (found.growth.known_days, found.growth.slope) == (len(days), GIB)
+    assert found.full_on == START + timedelta(days=180)
+
+
+def test_a_range_that_may_not_grow_is_open_at_its_end() -> None:
+    days = generated("wandering", 5, 90)
+    found = forecast(days, last_day(days), 2 * days[-1].size_bytes)
+    assert found.full_on is not None
+    assert found.earliest is not None
+    assert found.earliest < found.full_on
+    assert found.latest is None
+
+
+@pytest.mark.parametrize(
+    ("sizes", "ceiling", "status"),
+    [
+        ([], 10, ForecastStatus.NOT_ENOUGH_DATA),
+        ([], None, ForecastStatus.NO_CEILING),
+        ([5] * 6, 10, ForecastStatus.NOT_ENOUGH_DATA),
+        ([5] * 7, 10, ForecastStatus.NOT_ENOUGH_DATA),
+        (range(7), 10, ForecastStatus.FULL_ON),
+        (range(9, 2, -1), 10, ForecastStatus.NOT_GROWING),
+        ([5] * 30, 10, ForecastStatus.NOT_GROWING),
+        ([5] * 20 + [8] * 10, 10, ForecastStatus.NOT_ENOUGH_DATA),
+        ([5] * 70 + [6] * 10 + [8] * 10, 10, ForecastStatus.NOT_ENOUGH_DATA),
+        ([10], 10, ForecastStatus.ALREADY_OVER),
+        (range(90), 5, ForecastStatus.ALREADY_OVER),
+        (range(90), None, ForecastStatus.NO_CEILING),
+        ([0] * 90, 1, ForecastStatus.NOT_GROWING),
+    ],
+)
+def test_what_can_be_said(
+    sizes: Sequence[int], ceiling: int | None, status: ForecastStatus
+) -> None:
+    days = history(sizes)
+    found = forecast(days, days[-1].day if days else START, ceiling)
+    assert found.status is status
+    assert (found.full_on is None) == (status is not ForecastStatus.FULL_ON)
+    assert found.size_bytes == (sizes[-1] if sizes else None)
+
+
+@pytest.mark.parametrize(("late", "windows"), [(6, [7, 30, 90]), (7, [30, 90]), (89, [90])])
+def test_a_window_is_no_older_than_it_is_long(late: int, windows: list[int]) -> None:
+    days = history(range(90))
+    today = last_day(days) + timedelta(days=late)
+    assert [growth.window_days for growth in growths(days, today)] == windows
+    found = forecast(days, today, 91)
+    assert found.full_on == found.latest == today
+    assert growths(days, last_day(days) + timedelta(days=90)) == ()
+
+
+def test_days_too_irregular_tell_nothing() -> None:
+    days = [SeriesDay(START + timedelta(day), day) for day in (0, 1, 3, 7, 12, 20, 30, 44, 65, 89)]
+    assert growths(days, last_day(days)) == ()
+
+
+def test_only_what_is_after_the_last_break_counts() -> None:
+    old, new = history(range(60), method="old"), history(range(30), START + timedelta(60), "new")
+    assert after_last_break([*old, *new]) == new
+    [week, month] = growths([*old, *new], last_day(new))
+    assert (week.known_days, month.known_days) == (7, 30)
+    anew = [evolve(row, identity=str(number // 20)) for number, row in enumerate(new)]
+    assert after_last_break([*old, *anew]) == anew[20:]
+    unknown = [evolve(row, method=None) if number == 5 else row for number, row in enumerate(new)]
+    assert after_last_break([*old, *unknown]) == unknown
+    assert after_last_break(unknown[:6]) == unknown[:6]
+
+
+def test_what_is_far_away_is_no_date() -> None:
+    days = history(range(10**12, 10**12 + 90))
+    assert forecast(days, last_day(days), MAX_BYTES).status is ForecastStatus.NOT_GROWING
+    century = days[-1].size_bytes + 36_525
+    assert forecast(days, last_day(days), century).status is ForecastStatus.FULL_ON
+    assert forecast(days, last_day(days), century + 1).status is ForecastStatus.NOT_GROWING
+    end = history(range(90), date.max - timedelta(days=89))
+    assert forecast(end, date.max, 1000).status is ForecastStatus.NOT_GROWING
+
+
+def test_the_largest_sizes_are_no_trouble() -> None:
+    days = history(MAX_BYTES * day // 90 for day in range(1, 90))
+    found = forecast(days, last_day(days), MAX_BYTES)
+    assert found.full_on is not None
+    assert found.full_on - last_day(days) in {timedelta(days=1), timedelta(days=2)}
+
+
+SIZES = st.lists(st.integers(0, 2**50), min_size=7, max_size=40)
+SERIES = SIZES.map(history)
+
+
+@given(SIZES, st.integers(0, 2**50), st.integers(0, 10))
+def test_growth_does_not_depend_on_where_a_series_begins_nor_on_its_unit(
+    sizes: list[int], shift: int, doublings: int
+) -> None:
+    factor = 2**doublings
+
+    def slopes(values: Sequence[int]) -> list[float]:
+        days = history(values)
+        return [growth.slope for growth in growths(days, last_day(days))]
+
+    plain = slopes(sizes)
+    assert slopes([size + shift for size in sizes]) == plain
+    assert slopes([size * factor for size in sizes]) == [slope * factor for slope in plain]
+
+
+@given(SERIES, st.integers(1, 2**52), st.integers(0, 29))
+def test_dates_are_in_order_and_never_before_today(
+    days: list[SeriesDay], ceiling: int, late: int
+) -> None:
+    today = last_day(days) + timedelta(days=late)
+    found = forecast(days, today, ceiling)
+    dates = [found.earliest, found.full_on, found.latest or date.max]
+    if found.status is ForecastStatus.FULL_ON:
+        known = [day for day in dates if day is not None]
+        assert len(known) == 3
+        assert today <= known[0] <= known[1] <= known[2]
+    else:
+        assert dates == [None, None, date.max]
+    assert forecast(days, today, ceiling) == found
+
+
+@given(SERIES, st.integers(1, 2**52), st.integers(1, 2**52))
+def test_a_higher_ceiling_is_never_reached_sooner(
+    days: list[SeriesDay], low: int, more: int
+) -> None:
+    today = last_day(days)
+    sooner, later = forecast(days, today, low), forecast(days, today, low + more)
+    for name in ("earliest", "full_on", "latest"):
+        assert (getattr(sooner, name) or date.min) <= (getattr(later, name) or date.max)
+    over, never = ForecastStatus.ALREADY_OVER, ForecastStatus.NOT_GROWING
+    assert later.status is not over or sooner.status is over
+    assert sooner.status is not never or later.status is never
+
+
+@given(SERIES)
+def test_the_interval_holds_the_size_and_only_widens(days: list[SeriesDay]) -> None:
+    for growth in growths(days, last_day(days)):
+        for near, far in pairwise(growth.after(ahead) for ahead in range(1, 100)):
+            assert 0 <= near.low <= near.size <= near.high
+            if far.low:
+                assert far.size - far.low >= near.size - near.low - 1
+            if far.size:
+                assert far.high - far.size >= near.high - near.size - 1
+        per_day = growth.per_day
+        assert per_day.low <= per_day.size <= per_day.high
