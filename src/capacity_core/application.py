@@ -324,7 +324,7 @@ class CapacityApplication:
     @property
     def forecasts(self) -> CapacityForecasts:
         """When it will be full, and the limits that users set."""
-        return CapacityForecasts(self.begin, self.now, self.timezone)
+        return CapacityForecasts(self.begin, self.growth.today)
 
     def databases(self, instance_id: int, paging: Paging) -> Page[DatabaseRow]:
         """The known databases of an instance with their latest sizes. Raises NotFoundError."""

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from enum import StrEnum, auto
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from attrs import frozen
 
@@ -13,7 +12,7 @@ from capacity_core.errors import InvalidInputError, NotFoundError
 from capacity_core.forecast import WINDOWS, Forecast, ForecastStatus, forecast
 from capacity_core.messages import text
 from capacity_core.model import MAX_BYTES, Instance
-from capacity_core.ports import Begin, Clock, UnitOfWork
+from capacity_core.ports import Begin, UnitOfWork
 
 _LATE_DAYS: Final = 7  # a window ends with the last known day, which need not be today
 
@@ -46,24 +45,17 @@ class InstanceForecast:
 
 @frozen
 class CapacityForecasts:
-    """Answers and changes; it commits, its parts never do."""
+    """Answers and changes; it commits, its parts never do. `today` is the business day."""
 
     begin: Begin
-    now: Clock
-    timezone: str
-
-    @property
-    def today(self) -> date:
-        """The business day of the service's own time zone."""
-        return self.now().astimezone(ZoneInfo(self.timezone)).date()
+    today: date
 
     def forecast(self, instance_id: int, database_name: str | None = None) -> InstanceForecast:
         """Forecast every active database and the instance, or one database.
 
         Raises NotFoundError.
         """
-        today = self.today
-        since = today - timedelta(days=WINDOWS[-1] + _LATE_DAYS)
+        since = self.today - timedelta(days=WINDOWS[-1] + _LATE_DAYS)
         with self.begin() as work:
             instance = work.instances.get(instance_id)
             names = _active(work, instance_id, database_name)
@@ -73,14 +65,16 @@ class CapacityForecasts:
             by_user = work.limits.all(instance_id)
         whole = None
         if database_name is None and None in by_user:
-            found = forecast(totals, today, by_user[None])
+            found = forecast(totals, self.today, by_user[None])
             whole = DatabaseForecast(None, CeilingSource.LIMIT, found)
         rows = []
         for name in names:
             ceiling, source = _nearest(by_engine.get(name), by_user.get(name))
-            found = forecast(series.get(name, ()), today, ceiling)
+            found = forecast(series.get(name, ()), self.today, ceiling)
             rows.append(DatabaseForecast(name, source, found))
-        return InstanceForecast(instance, today, whole, tuple(sorted(rows, key=_soonest_first)))
+        return InstanceForecast(
+            instance, self.today, whole, tuple(sorted(rows, key=_soonest_first))
+        )
 
     def backtest(self, instance_id: int, database_name: str | None = None) -> tuple[Score, ...]:
         """Hold forecasts as of past days to the sizes that came. Raises NotFoundError."""

@@ -43,7 +43,7 @@ def instance_id(store: MemoryStore) -> int:
 
 @pytest.fixture
 def forecasts(store: MemoryStore) -> CapacityForecasts:
-    return CapacityForecasts(store.begin, lambda: NOON, "UTC")
+    return CapacityForecasts(store.begin, NOON.date())
 
 
 def told(forecasts: CapacityForecasts, instance_id: int) -> Mapping[str | None, object]:
