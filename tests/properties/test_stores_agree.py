@@ -46,6 +46,7 @@ FATES = st.one_of(
         *[PARTS] * 4,
         st.sampled_from(Freshness),
         PARTS,
+        identity=st.sampled_from([None, "1", "2"]),
     ),
 )
 FOUND = st.dictionaries(NAMES, FATES, max_size=5)
