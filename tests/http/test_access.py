@@ -26,6 +26,7 @@ ROUTES = [
     ("GET", "/instances/{id}/databases", Scope.VIEW),
     ("GET", "/instances/{id}/sizes?database_name=a", Scope.VIEW),
     ("GET", "/instances/{id}/days", Scope.VIEW),
+    ("GET", "/instances/{id}/forecast", Scope.VIEW),
     ("POST", "/instances/{id}/actions/sync-capacity", Scope.UPDATE),
     ("GET", "/instances/{id}/doctor", Scope.UPDATE),
 ]

@@ -29,6 +29,7 @@ OPERATIONS = [
     "list_databases",
     "list_database_sizes",
     "list_instance_days",
+    "forecast_instance",
     "sync_capacity",
     "examine_instance",
 ]

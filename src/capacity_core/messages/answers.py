@@ -109,6 +109,19 @@ ANSWERS: Final[Mapping[str, Translation]] = MappingProxyType(
             "实例总容量超出 64 位整数, 未保存",
             "The instance's total exceeds 64 bits and was not kept",
         ),
+        # When a database will be full.
+        "forecast.full_on": Translation(
+            "预计 {full_on} 达到上限 (最早 {earliest}, 最晚 {latest})",
+            "Full on {full_on}, between {earliest} and {latest}",
+        ),
+        "forecast.full_on.open": Translation(
+            "预计 {full_on} 达到上限 (最早 {earliest}, 也可能不会)",
+            "Full on {full_on}, {earliest} at the earliest, perhaps never",
+        ),
+        "forecast.not_growing": Translation("没有增长", "Not growing"),
+        "forecast.not_enough_data": Translation("数据不足", "Not enough data"),
+        "forecast.already_over": Translation("已超出上限", "Already over its ceiling"),
+        "forecast.no_ceiling": Translation("没有上限", "No ceiling is known"),
         # Suggestions of the error envelope, a category each.
         "suggest.validation": Translation("检查请求参数", "Check the request's parameters"),
         "suggest.authentication": Translation("使用有效的令牌", "Use a valid token"),

@@ -9,6 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 from capacity_http.auth import PUBLIC, SCOPE
 from capacity_http.routes.actions import sync_capacity
 from capacity_http.routes.doctor import examine_instance
+from capacity_http.routes.forecasts import forecast_instance
 from capacity_http.routes.health import live, ready
 from capacity_http.routes.instances import (
     add_instance,
@@ -26,6 +27,7 @@ _READS = (
     databases,
     database_sizes,
     instance_days,
+    forecast_instance,
     examine_instance,
 )
 _WRITES = (add_instance, change_instance, remove_instance, sync_capacity)
