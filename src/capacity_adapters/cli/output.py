@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import TextIO
 from uuid import uuid4
 
 import click
@@ -27,7 +28,14 @@ class Table:
     right: frozenset[str] = frozenset({"SIZE"})
 
 
-Block = str | Table
+@frozen
+class Csv:
+    """Cells by row, the first of them headers, as they are: for programs."""
+
+    rows: Sequence[Sequence[str]]
+
+
+Block = str | Table | Csv
 
 
 @frozen
@@ -62,6 +70,8 @@ def say(report: Report, *, json_wanted: bool) -> None:
     for block in report.blocks:
         if isinstance(block, str):
             click.echo(plain(block), file=out)
+        elif isinstance(block, Csv):
+            _write_csv(block, out)
         elif out.isatty():
             _print_rich(block, stderr=out is sys.stderr)
         else:
@@ -127,6 +137,14 @@ def plain(message: str) -> str:
     if message.isprintable():
         return message
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in message)
+
+
+def _write_csv(block: Csv, out: TextIO) -> None:
+    import csv  # noqa: PLC0415 -- for few
+
+    shows = plain if out.isatty() else str
+    rows = ([shows(cell) for cell in row] for row in block.rows)
+    csv.writer(out, lineterminator="\n").writerows(rows)
 
 
 def _plain_lines(table: Table) -> Iterator[str]:

@@ -10,10 +10,12 @@ from pathlib import Path
 import click
 
 from capacity_adapters.cli import INTERRUPTED
+from capacity_adapters.cli.aggregate import aggregate
 from capacity_adapters.cli.demo import demo
 from capacity_adapters.cli.doctor import doctor
 from capacity_adapters.cli.engines import engines
 from capacity_adapters.cli.grants import grants
+from capacity_adapters.cli.growth import growth, top
 from capacity_adapters.cli.instances import instance
 from capacity_adapters.cli.output import Report, asked_now, note, say
 from capacity_adapters.cli.serve import serve
@@ -34,7 +36,21 @@ def capacity() -> None:
     """Tell how large every database of every instance is."""
 
 
-for _command in (sync, doctor, grants, sizes, instance, engines, store, token, serve, demo):
+for _command in (
+    aggregate,
+    sync,
+    doctor,
+    grants,
+    growth,
+    sizes,
+    top,
+    instance,
+    engines,
+    store,
+    token,
+    serve,
+    demo,
+):
     capacity.add_command(_command)
 
 

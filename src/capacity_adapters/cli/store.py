@@ -1,14 +1,14 @@
-"""`capacity store`: the schema of the place where sizes are kept."""
+"""`capacity store`: the place where sizes are kept, its schema, and what is too old to keep."""
 
 import click
 
-from capacity_adapters.cli.output import Report, Table, done
+from capacity_adapters.cli.output import Report, Table, done, progress
 from capacity_adapters.cli.session import Session, with_session
 
 
 @click.group("store")
 def store() -> None:
-    """Look at the store and bring its schema up to date."""
+    """Look at the store, bring its schema up to date, and delete old days."""
 
 
 @store.command("status")
@@ -40,3 +40,34 @@ def upgrade(session: Session) -> Report:
     upgrade_store(url)
     found = store_status(url)
     return done({"store": found}, f"{found.where} is up to date (version {found.version})")
+
+
+@store.command("prune")
+@click.option(
+    "--older-than",
+    required=True,
+    metavar="AGE",
+    help="How long days are kept, as 90d, 24mo or 2y.",
+)
+@click.option("--dry-run", is_flag=True, help="Count what would go, and delete nothing.")
+@with_session
+def prune(session: Session, *, older_than: str, dry_run: bool) -> Report:
+    """Delete the sizes of days that are too old; what they amount to stays.
+
+    Weeks, months and quarters made of those days are kept first, and never computed anew. The
+    last known size of each database before them stays, and so do the running quarter and the one
+    before, whatever the age. Other writers get their turn; a command that was stopped is run again.
+    """
+    with session.application() as application:
+        if dry_run:
+            pruning = application.retention.plan(older_than)
+        else:
+            with progress("Pruning ...", json_wanted=session.json_wanted):
+                pruning = application.retention.prune(older_than)
+    rows = pruning.rows
+    verb = "would be" if dry_run else "were"
+    said = (
+        f"{rows.database_rows} sizes of databases and {rows.instance_rows} totals of instances "
+        f"from before {pruning.before} {verb} deleted"
+    )
+    return done({"before": pruning.before, "dry_run": dry_run, "rows": rows}, said)
