@@ -37,13 +37,13 @@ def capacity() -> None:
 
 
 for _command in (
-    aggregate,
     sync,
     doctor,
     grants,
-    growth,
     sizes,
+    growth,
     top,
+    aggregate,
     instance,
     engines,
     store,
