@@ -37,7 +37,10 @@ HTTP_HEAD = """\
 ## HTTP
 
 The schema is served at `/schema`; bearer tokens have the scopes view < update < admin. Sizes are
-exact in `*_bytes`; `*_mb` are whole MiB, each rounded up by itself, so parts may sum to more."""
+exact in `*_bytes`; `*_mb` are whole MiB, each rounded up by itself, so parts may sum to more.
+`instance_id` and `db_type` of growth may be repeated; `period_type` is daily, weekly, monthly or
+quarterly, `order` newest, size, growth or percent; `count=false` leaves `total` and `pages` out.
+Dates are included, and select periods that overlap them."""
 METHODS_HEAD = """\
 ## Methods
 

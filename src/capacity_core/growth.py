@@ -1,9 +1,8 @@
 """The door to growth: what lists, summaries and recomputations come in through."""
 
-from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterator
 from datetime import date
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from attrs import frozen
@@ -19,7 +18,7 @@ from capacity_core.growth_reads import (
 )
 from capacity_core.messages import text
 from capacity_core.periods import Period, PeriodType, last_complete, periods_between
-from capacity_core.ports import Clock, GrowthReads
+from capacity_core.ports import Begin, Clock
 
 EARLIEST_DAY: Final = date(1970, 1, 1)
 MAX_DAYS: Final = 3_700
@@ -29,7 +28,7 @@ MAX_DAYS: Final = 3_700
 class CapacityGrowth:
     """Answers questions about the history, and recomputes it; it commits, its parts never do."""
 
-    begin: Callable[[], AbstractContextManager[Any]]
+    begin: Begin
     now: Clock
     timezone: str
 
@@ -40,23 +39,19 @@ class CapacityGrowth:
 
     def database_growth(self, question: AggregateQuestion) -> Slice[DatabaseGrowth]:
         with self.begin() as work:
-            reads: GrowthReads = work.growth
-            return reads.database_growth(question)
+            return work.growth.database_growth(question)
 
     def instance_growth(self, question: AggregateQuestion) -> Slice[InstanceGrowth]:
         with self.begin() as work:
-            reads: GrowthReads = work.growth
-            return reads.instance_growth(question)
+            return work.growth.instance_growth(question)
 
     def database_summary(self, question: AggregateQuestion) -> GrowthSummary:
         with self.begin() as work:
-            reads: GrowthReads = work.growth
-            return reads.database_summary(question)
+            return work.growth.database_summary(question)
 
     def instance_summary(self, question: AggregateQuestion) -> GrowthSummary:
         with self.begin() as work:
-            reads: GrowthReads = work.growth
-            return reads.instance_summary(question)
+            return work.growth.instance_summary(question)
 
     def aggregate(
         self,

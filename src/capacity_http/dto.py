@@ -1,7 +1,8 @@
 """The bodies of requests: their shape, checked strictly, and the fields they stand for."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import date
 from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
 
@@ -10,9 +11,12 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from capacity_core.errors import InvalidInputError
 from capacity_core.filters import FilterRules
+from capacity_core.growth_reads import Order
 from capacity_core.instances import SEALED
 from capacity_core.messages import Text, text
+from capacity_core.model import MAX_BYTES as MAX_ID
 from capacity_core.model import Level, Secret, Tls, TlsMode
+from capacity_core.periods import PeriodType
 
 Body = TypeVar("Body", bound=Struct)
 
@@ -68,6 +72,18 @@ class InstanceChanges(_Fields, kw_only=True):
     db_type: str | UnsetType = UNSET
 
 
+class AggregationRange(Struct, forbid_unknown_fields=True, kw_only=True):
+    """What to recompute. An instance by its id, else all; no period type means every one.
+
+    Without dates: each type's last complete period, and the days since then.
+    """
+
+    start_date: date | None = None
+    end_date: date | None = None
+    period_types: list[PeriodType] = []
+    instance_id: Annotated[int, Meta(ge=1, le=MAX_ID)] | None = None
+
+
 def core_fields(body: NewInstance | InstanceChanges) -> tuple[dict[str, Any], Secret | None]:
     """Map a body to the fields of InstanceFields that it names, and its password.
 
@@ -103,7 +119,12 @@ def decode(raw: bytes, kind: type[Body]) -> Body:
 
 def type_error(field: str) -> InvalidInputError:
     """Say that a field has the wrong type, in the field's own words where it has some."""
-    return InvalidInputError(field, _TYPE_TEXTS.get(field) or text("field.type", field=field))
+    rule = _TYPE_TEXTS.get(field.partition("[")[0])
+    return InvalidInputError(field, rule or text("field.type", field=field))
+
+
+def _one_of(field: str, known: Iterable[str]) -> Text:
+    return text("field.one_of", field=field, known=", ".join(known))
 
 
 _TYPE_TEXTS: Mapping[str, Text] = MappingProxyType(
@@ -112,6 +133,9 @@ _TYPE_TEXTS: Mapping[str, Text] = MappingProxyType(
         "level": text("field.level", known=", ".join(Level)),
         "start_date": text("field.date", field="start_date"),
         "end_date": text("field.date", field="end_date"),
+        "period_type": _one_of("period_type", PeriodType),
+        "period_types": _one_of("period_types", PeriodType),
+        "order": _one_of("order", Order),
     }
 )
 

@@ -74,7 +74,7 @@ class Facade:
     async def sync(
         self, connection: Connection, work: Callable[[Asked], Answer]
     ) -> Response[bytes]:
-        """Answer by work that waits for a target."""
+        """Answer by work that takes long: it waits for a target, or recomputes history."""
         return await self._answer(self._syncs, connection, work)
 
     async def _answer(

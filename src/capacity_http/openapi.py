@@ -56,14 +56,14 @@ def _spec(container: Any, status: int) -> ResponseSpec:
     return ResponseSpec(container, generate_examples=False, description=HTTPStatus(status).phrase)
 
 
-def operation_with(body: type[msgspec.Struct]) -> type[Operation]:
+def operation_with(body: type[msgspec.Struct], *, required: bool = True) -> type[Operation]:
     """Describe a body that the route decodes by itself, after everything else was checked."""
     content = {"application/json": OpenAPIMediaType(schema=cast("Schema", _inlined(body)))}
 
     @dataclass
     class OperationWithBody(Operation):
         def __post_init__(self) -> None:
-            self.request_body = RequestBody(content=content, required=True)
+            self.request_body = RequestBody(content=content, required=required)
 
     return OperationWithBody
 

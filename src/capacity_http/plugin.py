@@ -13,7 +13,7 @@ from capacity_http.errors import error_handlers_of
 from capacity_http.facade import Facade
 from capacity_http.openapi import BEARER, SECURITY
 from capacity_http.routes import api_routes, health_routes
-from capacity_http.routes.parameters import paging_of
+from capacity_http.routes.parameters import listing_of, paging_of, question_of
 
 MAX_BODY_BYTES = 1024 * 1024
 
@@ -62,6 +62,8 @@ class CapacityPlugin(InitPlugin):
             dependencies={
                 "facade": Provide(lambda: self.facade, sync_to_thread=False),
                 "paging": Provide(paging_of, sync_to_thread=False),
+                "question": Provide(question_of, sync_to_thread=False),
+                "listing": Provide(listing_of, sync_to_thread=False),
             },
             exception_handlers=error_handlers_of(self.facade),
             request_max_body_size=MAX_BODY_BYTES,

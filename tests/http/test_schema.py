@@ -32,6 +32,11 @@ OPERATIONS = [
     "forecast_instance",
     "sync_capacity",
     "examine_instance",
+    "list_database_growth",
+    "summarize_database_growth",
+    "list_instance_growth",
+    "summarize_instance_growth",
+    "recompute_aggregations",
 ]
 WAYS = [
     (name, mode)
@@ -72,7 +77,8 @@ def test_every_status_is_declared(document: dict[str, Any]) -> None:
         if path.startswith("/health"):
             continue
         assert {"400", "401", "403", "500"} < statuses, path
-        assert ("404" in statuses) is ("{instance_id}" in path), path
+        names_one = "{instance_id}" in path or operation["operationId"] == "recompute_aggregations"
+        assert ("404" in statuses) is names_one, path
         assert ("requestBody" in operation) is ("413" in statuses), (path, method)
         assert operation["security"] == [{"bearer": []}]
     sync = document["paths"]["/api/v1/instances/{instance_id}/actions/sync-capacity"]["post"]
@@ -81,12 +87,19 @@ def test_every_status_is_declared(document: dict[str, Any]) -> None:
 
 
 def test_bodies_forbid_what_they_do_not_name(document: dict[str, Any]) -> None:
-    bodies = [
-        operation["requestBody"]["content"]["application/json"]["schema"]
+    said = [
+        operation["requestBody"]
         for _, _, operation in operations(document)
         if "requestBody" in operation
     ]
-    assert [body["title"] for body in bodies] == ["NewInstance", "InstanceChanges"]
+    bodies = [each["content"]["application/json"]["schema"] for each in said]
+    assert [(body["title"], each["required"]) for body, each in zip(bodies, said, strict=True)] == [
+        ("NewInstance", True),
+        ("InstanceChanges", True),
+        ("AggregationRange", False),
+    ]
+    recomputed = bodies.pop()
+    assert recomputed["additionalProperties"] is False
     for body in bodies:
         nested = [body["properties"]["tls"], body["properties"]["filters"]]
         assert [part["additionalProperties"] for part in (body, *nested)] == [False] * 3

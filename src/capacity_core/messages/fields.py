@@ -72,6 +72,9 @@ FIELDS: Final[Mapping[str, Translation]] = MappingProxyType(
         "field.date_range": Translation(
             "日期范围最多 {most} 天", "The dates are at most {most} days apart"
         ),
+        "field.values": Translation(
+            "{field} 最多 {most} 个", "{field} is given at most {most} times"
+        ),
         "field.one_of": Translation("{field} 须为 {known} 之一", "{field} is one of {known}"),
         "field.limit": Translation(
             "上限须为 1 到 {most} 字节", "A limit is from 1 to {most} bytes"

@@ -8,6 +8,13 @@ from litestar.handlers import HTTPRouteHandler
 
 from capacity_http.auth import PUBLIC, SCOPE
 from capacity_http.routes.actions import sync_capacity
+from capacity_http.routes.capacity import (
+    database_growth,
+    database_summary,
+    instance_growth,
+    instance_summary,
+    recompute_aggregations,
+)
 from capacity_http.routes.doctor import examine_instance
 from capacity_http.routes.forecasts import forecast_instance
 from capacity_http.routes.health import live, ready
@@ -29,8 +36,12 @@ _READS = (
     instance_days,
     forecast_instance,
     examine_instance,
+    database_growth,
+    database_summary,
+    instance_growth,
+    instance_summary,
 )
-_WRITES = (add_instance, change_instance, remove_instance, sync_capacity)
+_WRITES = (add_instance, change_instance, remove_instance, sync_capacity, recompute_aggregations)
 
 
 def health_routes() -> list[HTTPRouteHandler]:

@@ -9,14 +9,17 @@ from litestar.params import FromQuery, QueryParameter
 
 from capacity_core.access import Scope
 from capacity_core.answer import Answer, Asked
-from capacity_core.errors import InvalidInputError
 from capacity_core.messages import text
 from capacity_core.reads import DateRange, Paging
 from capacity_http.asking import AnyRequest
 from capacity_http.auth import KNOWN_INSTANCE, SCOPE
 from capacity_http.facade import Facade, done
 from capacity_http.openapi import answers
-from capacity_http.routes.parameters import InstanceId
+from capacity_http.routes.parameters import (
+    MAX_DATABASE_NAME,
+    InstanceId,
+    check_database_name,
+)
 from capacity_http.views import (
     DatabasesData,
     DayView,
@@ -27,8 +30,6 @@ from capacity_http.views import (
     instance_day_view,
     page_data,
 )
-
-MAX_DATABASE_NAME = 255
 
 # Required; the default only lets us refuse its absence in our own words.
 DatabaseName = Annotated[
@@ -81,7 +82,7 @@ async def database_sizes(
     """List the daily sizes of one database, newest first; both dates are included."""
 
     def work(asked: Asked) -> Answer:
-        _check_name(database_name)
+        check_database_name(database_name)
         days = DateRange(start_date, end_date)
         found = facade.application.history(instance_id, database_name, days, paging)
         return done(page_data(found, day_view), asked, text("done"))
@@ -109,11 +110,3 @@ async def instance_days(
         return done(page_data(found, instance_day_view), asked, text("done"))
 
     return await facade.read(request, work)
-
-
-def _check_name(name: str) -> None:
-    field = "database_name"
-    if not name:
-        raise InvalidInputError(field, text("field.required", field=field))
-    if len(name) > MAX_DATABASE_NAME or "\0" in name:
-        raise InvalidInputError(field, text("field.text", field=field, limit=MAX_DATABASE_NAME))
