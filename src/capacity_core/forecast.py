@@ -190,8 +190,9 @@ def _growth(days: Sequence[SeriesDay], window: int, shorter: Growth | None) -> G
         return None
     span = (days[-1].day - days[0].day).days
     slopes: list[float] = []
-    seen: dict[int, list[int]] = {}
-    known = {row.day.toordinal(): row.size_bytes for row in days}
+    seen: dict[int, list[float]] = {}
+    last = days[-1].size_bytes  # differences fit into floats, which are faster
+    known = {row.day.toordinal(): float(row.size_bytes - last) for row in days}
     sizes = [known.get(day) for day in range(min(known), max(known) + 1)]
     for lag in range(1, span + 1):
         pairs = zip(sizes, sizes[lag:], strict=False)
@@ -208,14 +209,14 @@ def _growth(days: Sequence[SeriesDay], window: int, shorter: Growth | None) -> G
         known_days=len(days),
         span_days=span,
         last_day=days[-1].day,
-        size_bytes=days[-1].size_bytes,
+        size_bytes=last,
         slope=slope,
         drift=0.0 if shorter is None else DRIFT * (shorter.slope - slope),
         spreads=spreads,
     )
 
 
-def _spreads(seen: dict[int, list[int]], slope: float, span: int) -> tuple[Spread, ...]:
+def _spreads(seen: dict[int, list[float]], slope: float, span: int) -> tuple[Spread, ...]:
     """Changes over more days never stray less; the fewer or the longer they are, the more."""
     found, low, high = [], 0.0, 0.0
     for lag, changes in seen.items():
@@ -227,7 +228,7 @@ def _spreads(seen: dict[int, list[int]], slope: float, span: int) -> tuple[Sprea
     return tuple(found)
 
 
-def _quantile(ordered: Sequence[int], share: float) -> float:
+def _quantile(ordered: Sequence[float], share: float) -> float:
     place = share * (len(ordered) - 1)
     below = floor(place)
     above = min(below + 1, len(ordered) - 1)

@@ -142,16 +142,13 @@ def growth_csv(kind: type[AnyView], views: Sequence[AnyView]) -> Csv:
     labels = [f"instance_{attribute.name}" for attribute in fields(InstanceLabel)]
     names = [attribute.name for attribute in fields(kind) if attribute.name != "instance"]
     rows = [
-        [
-            _csv_cell(value)
-            for value in (*astuple(view.instance), *(getattr(view, n) for n in names))
-        ]
+        [csv_cell(value) for value in (*astuple(view.instance), *(getattr(view, n) for n in names))]
         for view in views
     ]
     return Csv([[*labels, *names], *rows])
 
 
-def _csv_cell(value: object) -> str:
+def csv_cell(value: object) -> str:
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -14,9 +14,11 @@ from capacity_adapters.cli.aggregate import aggregate
 from capacity_adapters.cli.demo import demo
 from capacity_adapters.cli.doctor import doctor
 from capacity_adapters.cli.engines import engines
+from capacity_adapters.cli.forecast import forecast
 from capacity_adapters.cli.grants import grants
 from capacity_adapters.cli.growth import growth, top
 from capacity_adapters.cli.instances import instance
+from capacity_adapters.cli.limits import limit
 from capacity_adapters.cli.output import Report, asked_now, note, say
 from capacity_adapters.cli.serve import serve
 from capacity_adapters.cli.sizes import sizes
@@ -43,6 +45,8 @@ for _command in (
     sizes,
     growth,
     top,
+    forecast,
+    limit,
     aggregate,
     instance,
     engines,
