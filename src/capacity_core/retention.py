@@ -3,7 +3,7 @@
 import re
 import time
 from calendar import monthrange
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from typing import Final
 
@@ -69,12 +69,8 @@ class CapacityRetention:
             owners = list(work.retention.prunable(before))
         if owners:
             self._aggregate(before)
-        gone = OldRows()
-        for owner in owners:
-            while (batch := self._delete(owner, before)) != OldRows():
-                gone += batch
-                self.pause()
-        return Pruning(before, gone)
+        batches = (batch for owner in owners for batch in self._batches(owner, before))
+        return Pruning(before, sum(batches, OldRows()))
 
     def _aggregate(self, before: date) -> None:
         with self.begin() as work:
@@ -88,11 +84,15 @@ class CapacityRetention:
                 _check(self.growth.aggregate(first, last, LASTING, instance_id))
             first = last + ONE_DAY
 
-    def _delete(self, owner: int, before: date) -> OldRows:
-        with self.begin() as work:
-            batch = work.retention.delete_batch(owner, before, self.batch_rows)
-            work.commit()
-        return batch
+    def _batches(self, owner: int, before: date) -> Iterator[OldRows]:
+        full = True
+        while full:
+            with self.begin() as work:
+                batch = work.retention.delete_batch(owner, before, self.batch_rows)
+                work.commit()
+            yield batch
+            full = self.batch_rows in {batch.database_rows, batch.instance_rows}
+            self.pause()
 
 
 def _check(outcomes: Outcomes) -> None:

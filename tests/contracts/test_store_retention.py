@@ -1,5 +1,8 @@
 """What is too old goes in batches; what the present stands on stays."""
 
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
 from attrs import evolve
 from tests.stores import AnyStore, add_instance, aggregates_of, on_day, sync
 
@@ -108,6 +111,18 @@ def test_the_day_is_remembered_with_the_first_batch_and_never_goes_back(
         work.commit()
     with store.begin() as work:
         assert work.retention.pruned_before() == CUT
+
+
+def test_nobody_prunes_while_somebody_counts_on_the_day(store: AnyStore, instance_id: int) -> None:
+    filled(store, instance_id)
+    with ThreadPoolExecutor(1) as pool:
+        with store.begin() as work:
+            assert work.retention.pruned_before() is None
+            pruned = pool.submit(delete, store, instance_id)
+            with pytest.raises(TimeoutError):
+                pruned.result(timeout=0.3)
+            assert days_of(store, instance_id, "a") == list(range(8))
+        assert pruned.result(timeout=20) == OldRows(13, 4)
 
 
 def test_what_is_carried_and_compared_is_as_before(store: AnyStore, instance_id: int) -> None:
