@@ -44,6 +44,7 @@ check: $(VENV)/.ready
 bench: $(VENV)/.ready
 	./tests/install_servers
 	$(BIN)/python -m bench.run
+	$(BIN)/python -m bench.aggregate
 
 serve: $(VENV)/.ready
 	$(BIN)/capacity serve

@@ -17,14 +17,19 @@ def milliseconds(work: Callable[[], object]) -> float:
 
 
 def in_turn(
-    ours: Callable[[], object], theirs: Callable[[], object], pairs: int
+    ours: Callable[[], object],
+    theirs: Callable[[], object],
+    pairs: int,
+    prepare: Callable[[], object] = lambda: None,
 ) -> tuple[list[float], list[float]]:
-    """Time both alternately, after one uncounted run of each."""
+    """Time both alternately, after one uncounted run of each; `prepare` runs before, untimed."""
+    prepare()
     ours()
     theirs()
     gc.freeze()  # neither pays for looking through what was imported before
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(pairs):
+        prepare()
         times[1].append(milliseconds(theirs))
         times[0].append(milliseconds(ours))
     return times

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import psycopg
 import pytest
-from attrs import astuple
+from attrs import astuple, fields
 from sqlalchemy import inspect, text
 from tests.builders import NOON, an_instance
 from tests.servers import Server
@@ -30,7 +30,9 @@ from capacity_core.model import (
     SeenDatabase,
     Unmeasured,
 )
+from capacity_core.periods import Period
 from capacity_core.ports import Begin, Lease, Leases, UnitOfWork
+from capacity_core.rollup import DatabaseAggregate, InstanceAggregate
 
 KEY = bytes(range(32))
 SQLITE = pytest.param("sqlite", id="sqlite")
@@ -206,6 +208,53 @@ def aggregates_of(
     instance_rows = sorted(rows(store, "instance_size_aggregations"), key=lambda row: str(row[2]))
     days = [row[2:-3] for row in instance_rows if row[:2] == (instance_id, "daily")]
     return databases, days
+
+
+def kept_aggregates(
+    store: AnyStore, instance_id: int, period: Period
+) -> tuple[dict[str, DatabaseAggregate], InstanceAggregate | None]:
+    """Read what a store keeps of one instance over one period, whatever kind of store it is."""
+    if isinstance(store, MemoryStore):
+        state = store.state
+        databases = {
+            name: row
+            for (owner, name, of), row in state.database_aggregates.items()
+            if (owner, of) == (instance_id, period)
+        }
+        return databases, state.instance_aggregates.get((instance_id, period))
+    assert isinstance(store, Store)
+    key = (instance_id, period.type, period.start, period.end)
+    of_databases = {
+        row[1]: DatabaseAggregate(**named(DatabaseAggregate, row[5:]))
+        for row in rows(store, "database_size_aggregations")
+        if (row[0], *row[2:5]) == key
+    }
+    of_instance = [
+        InstanceAggregate(**named(InstanceAggregate, row[4:]))
+        for row in rows(store, "instance_size_aggregations")
+        if row[:4] == key
+    ]
+    return of_databases, of_instance[0] if of_instance else None
+
+
+def named(kind: type[DatabaseAggregate | InstanceAggregate], values: Row) -> dict[str, Any]:
+    """Name the columns after the key, which follow the fields in their order."""
+    return dict(zip((each.name for each in fields(kind)), values, strict=True))
+
+
+def forget_aggregates(store: AnyStore) -> None:
+    if isinstance(store, MemoryStore):
+        store.state.database_aggregates.clear()
+        store.state.instance_aggregates.clear()
+        return
+    assert isinstance(store, Store)
+    execute(store, "DELETE FROM database_size_aggregations")
+    execute(store, "DELETE FROM instance_size_aggregations")
+
+
+def dialect_of(store: Store) -> str:
+    with store._database.reading() as connection:
+        return connection.dialect.name
 
 
 def rows(store: Store, table: str) -> list[Row]:

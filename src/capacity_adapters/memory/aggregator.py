@@ -75,7 +75,9 @@ def _living(state: State, instance_id: int | None) -> list[int]:
     """The instance asked for, else all that are followed."""
     if instance_id is not None:
         return [instance_id]
-    return [each.id for each in state.instances.values() if each.is_active]
+    return [
+        each.id for each in state.instances.values() if each.is_active and each.deleted_at is None
+    ]
 
 
 def _series(state: State, instance_id: int | None) -> list[tuple[int, str]]:

@@ -1,7 +1,7 @@
 """The aggregates of every period: one upsert a level and period, each in a savepoint."""
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from typing import Final
 
 from attrs import frozen
@@ -22,8 +22,6 @@ from capacity_adapters.store.work import Work
 from capacity_core.periods import Period, PeriodType, period_of
 from capacity_core.reads import AggregateLevel
 
-_SPAN: Final = "AND collected_date BETWEEN :since AND :end"
-
 
 def _upsert(table: Table, values: str) -> Statement:
     """Insert the columns of the table in their order; rows that say the same stay unwritten."""
@@ -40,6 +38,9 @@ def _upsert(table: Table, values: str) -> Statement:
     )
 
 
+_LATELY: Final = timedelta(days=7)  # where the last known day before a day is looked for first
+
+
 @frozen
 class _Statements:
     """One level's statements, for one instance or for all that are followed."""
@@ -49,7 +50,7 @@ class _Statements:
 
     @classmethod
     def of_databases(cls, owner: str) -> "_Statements":
-        source = f"database_size_stats AS stats WHERE {owner} {_SPAN}"
+        source = f"database_size_stats AS stats WHERE {owner}"
         return cls(
             _upsert(database_size_aggregations, daily_databases(owner)),
             _upsert(database_size_aggregations, databases_select(source)),
@@ -57,7 +58,7 @@ class _Statements:
 
     @classmethod
     def of_instances(cls, owner: str) -> "_Statements":
-        source = f"instance_size_stats AS stats WHERE {owner} {_SPAN}"
+        source = f"instance_size_stats AS stats WHERE {owner}"
         return cls(
             _upsert(instance_size_aggregations, daily_instances(owner)),
             _upsert(instance_size_aggregations, instances_select(source, OF_THE_PERIOD)),
@@ -114,7 +115,7 @@ class StoreAggregator:
             values["instance_id"] = sought(instance_id)
         if period.type is PeriodType.DAILY:
             statement = chosen.day
-            values["day"] = period.start
+            values |= {"day": period.start, "lately": period.start - _LATELY}
         else:
             statement = chosen.longer
             values |= span_of(period)

@@ -56,12 +56,13 @@ FROM grown WHERE true
 
 def _method_on(day: str) -> str:
     """Look up how the size that counts for the day was found out: its own or a carried one."""
-    return f"""(
-            SELECT stats.method FROM database_size_stats AS stats
+    method = """SELECT stats.method FROM database_size_stats AS stats
             WHERE stats.instance_id = known.instance_id
-                AND stats.database_name = known.database_name
-                AND stats.collected_date <= {day} AND stats.size_bytes IS NOT NULL
-            ORDER BY stats.collected_date DESC LIMIT 1)"""  # noqa: S608 -- our own names
+                AND stats.database_name = known.database_name AND stats.size_bytes IS NOT NULL"""
+    return f"""coalesce(
+            ({method} AND stats.collected_date = {day}),
+            ({method} AND stats.collected_date < {day}
+            ORDER BY stats.collected_date DESC LIMIT 1))"""
 
 
 def daily_instances(owner: str) -> str:

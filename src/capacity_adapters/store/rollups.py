@@ -11,30 +11,39 @@ TREND: Final = (
     "CASE WHEN percent IS NULL THEN 'unknown' WHEN percent > 5 THEN 'growing'"
     " WHEN percent < -5 THEN 'shrinking' ELSE 'stable' END"
 )
-_NOW: Final = "FILTER (WHERE is_now)"
-_BEFORE: Final = "FILTER (WHERE NOT is_now)"
+NOW: Final = "stats.collected_date BETWEEN :start AND :end"
+BEFORE: Final = "stats.collected_date >= :since AND stats.collected_date < :start"
+_SERIES: Final = (
+    "database_size_stats AND stats.database_name = grown.database_name"
+    " AND stats.size_bytes IS NOT NULL"
+)
 _SIZES: Final = ("size", "data_size", "log_size")
 
 
-def _gathered(name: str, value: str) -> str:
-    """Add up one column of days: as it is, or in two halves where sum() fails beyond 64 bits."""
+def _summed(value: str) -> str:
+    """Add up a column of days: as it is, or in two halves where sum() fails beyond 64 bits."""
     return (
-        f"count({value}) AS {name}_count,"
-        f" CASE WHEN {{halves}} THEN sum({value} >> 32) ELSE 0 END AS {name}_high,"
-        f" sum(CASE WHEN {{halves}} THEN {value} & 4294967295 ELSE {value} END) AS {name}_low,"
+        f"CASE WHEN {{halves}} THEN sum({value} >> 32) ELSE 0 END * 4294967296"
+        f" + sum(CASE WHEN {{halves}} THEN {value} & 4294967295 ELSE {value} END)"
+    )
+
+
+def _now(name: str, value: str) -> str:
+    return (
+        f"CAST(count({value}) AS INTEGER) AS {name}_count, {_summed(value)} AS {name}_sum,"
         f" max({value}) AS {name}_max, min({value}) AS {name}_min"
     )
 
 
-def _halved(name: str) -> str:
-    """Bring the groups of one series together: the period's own, and those before."""
+def _before(name: str, value: str) -> str:
+    return f"count({value}) AS {name}_count_before, {_summed(value)} AS {name}_sum_before"
+
+
+def _both_ends(value: str) -> str:
+    # Most days are there: then nothing is looked up.
     return (
-        f"CAST(coalesce(sum({name}_count) {_NOW}, 0) AS INTEGER) AS {name}_count,"
-        f" sum({name}_high) {_NOW} * 4294967296 + sum({name}_low) {_NOW} AS {name}_sum,"
-        f" max({name}_max) {_NOW} AS {name}_max, min({name}_min) {_NOW} AS {name}_min,"
-        f" CAST(sum({name}_count) {_BEFORE} AS INTEGER) AS {name}_count_before,"
-        f" sum({name}_high) {_BEFORE} * 4294967296 + sum({name}_low) {_BEFORE}"
-        f" AS {name}_sum_before"
+        f"max({value}) FILTER (WHERE stats.collected_date = :start) AS first_value,"
+        f" max({value}) FILTER (WHERE stats.collected_date = :end) AS last_value"
     )
 
 
@@ -68,52 +77,70 @@ def _fits(*names: str) -> str:
     return " AND ".join(f"coalesce({name}_sum, 0) <= {MOST_SUM_BYTES}" for name in names)
 
 
+def _befores(name: str) -> str:
+    return f"earlier.{name}_count_before, earlier.{name}_sum_before"
+
+
+def _differs(name: str) -> str:
+    """Compare the least and the greatest of both periods; unknown ones are no others."""
+    pairs = (
+        f"now.{name} <> now.last_{name}",
+        f"earlier.{name} <> earlier.last_{name}",
+        f"now.{name} <> earlier.{name}",
+    )
+    return " OR ".join(f"coalesce({pair}, false)" for pair in pairs)
+
+
 def _lines(*parts: str) -> str:
     return ",\n    ".join(parts)
 
 
-def _size_on(day: str) -> str:
-    return f"""CASE WHEN size_min = size_max THEN size_min ELSE (
-        SELECT stats.size_bytes FROM database_size_stats AS stats
-        WHERE stats.instance_id = grown.instance_id
-            AND stats.database_name = grown.database_name
-            AND stats.collected_date = {day}) END"""  # noqa: S608 -- our own names
+def _end(column: str, value: str, order: str, those: str) -> str:
+    """Take the value of the period's first or last day, else of the known one nearest to it."""
+    table, _, key = those.partition(" ")
+    return f"""coalesce({column}, (
+        SELECT {value} FROM {table} AS stats
+        WHERE stats.instance_id = grown.instance_id {key} AND {NOW}
+        ORDER BY stats.collected_date {order} LIMIT 1))"""  # noqa: S608 -- our own names
 
 
-def _total_on(day: str) -> str:
-    return f"""(
-        SELECT stats.total_size_bytes + stats.carried_size_bytes FROM instance_size_stats AS stats
-        WHERE stats.instance_id = grown.instance_id
-            AND stats.collected_date = {day})"""  # noqa: S608 -- our own names
+def _ends(value: str, those: str) -> str:
+    return f"""{_end("first_value", value, "ASC", those)},
+    {_end("last_value", value, "DESC", those)}"""
 
 
 def databases_select(source: str) -> str:
     """Select the columns of `database_size_aggregations`, in their order, for one period.
 
-    `source` is what follows FROM: rows of `stats` (database_size_stats), narrowed to the days
-    :since (first of the previous period) ... :end. Parameters: kind, since, start, end.
+    `source` is what follows FROM: the rows of `stats` (database_size_stats) that count, but for
+    their days. Parameters: kind, since (where the previous period starts), start, end.
     """
+    sizes = [(name, f"stats.{name}_bytes") for name in _SIZES]
+    series = """stats.instance_id, stats.database_name,
+    min(stats.method{by_byte}) AS method, max(stats.method{by_byte}) AS last_method,
+    min(stats.identity{by_byte}) AS identity, max(stats.identity{by_byte}) AS last_identity"""
     return f"""
-WITH parts AS MATERIALIZED (
-    SELECT stats.instance_id, stats.database_name, stats.method, stats.identity,
-    stats.collected_date >= :start AS is_now,
-    min(stats.collected_date) AS first_date, max(stats.collected_date) AS last_date,
-    {_lines(*(_gathered(name, f"stats.{name}_bytes") for name in _SIZES))}
-    FROM {source} AND stats.size_bytes IS NOT NULL
-    GROUP BY stats.instance_id, stats.database_name, stats.method, stats.identity,
-        stats.collected_date >= :start
+WITH now AS MATERIALIZED (
+    SELECT {series},
+    {_lines(*(_now(*each) for each in sizes))},
+    {_both_ends("stats.size_bytes")}
+    FROM {source} AND {NOW} AND stats.size_bytes IS NOT NULL
+    GROUP BY stats.instance_id, stats.database_name
+), earlier AS MATERIALIZED (
+    SELECT {series},
+    {_lines(*(_before(*each) for each in sizes))}
+    FROM {source} AND {BEFORE} AND stats.size_bytes IS NOT NULL
+    GROUP BY stats.instance_id, stats.database_name
 ), paired AS MATERIALIZED (
-    SELECT instance_id, database_name,
-    coalesce(min(method) <> max(method), false)
-        OR coalesce(min(identity) <> max(identity), false) AS is_break,
-    min(first_date) {_NOW} AS first_date,
-    max(last_date) {_NOW} AS last_date,
-    {_lines(*map(_halved, _SIZES))}
-    FROM parts GROUP BY instance_id, database_name
+    SELECT now.*, {_lines(*(_befores(name) for name in _SIZES))},
+    {" OR ".join(map(_differs, ("method", "identity")))} AS is_break
+    FROM now {{beside}} earlier ON earlier.instance_id = now.instance_id
+        AND earlier.database_name = now.database_name
+    WHERE coalesce(now.size_count, 0) > 0 AND {_fits(*_SIZES)}
 ), compared AS MATERIALIZED (
     SELECT paired.*,
     {_lines(*map(_compared, _SIZES))}
-    FROM paired WHERE size_count > 0 AND {_fits(*_SIZES)}
+    FROM paired
 ), grown AS MATERIALIZED (
     SELECT compared.*, {_percent("size")} AS percent FROM compared
 )
@@ -122,7 +149,7 @@ SELECT instance_id, database_name, :kind, :start, :end,
     CASE WHEN size_count_before > 0 THEN :since END,
     {_lines(*map(_change, _SIZES))},
     percent, {_percent("data_size")}, {_percent("log_size")}, percent,
-    is_break, {_size_on("first_date")}, {_size_on("last_date")}, {TREND}
+    is_break, {_ends("stats.size_bytes", _SERIES)}, {TREND}
 FROM grown WHERE true
 """  # noqa: S608 -- our own names
 
@@ -151,27 +178,27 @@ def instances_select(source: str, breaks: str) -> str:
     `breaks` says which aggregates of databases know of breaks: `OF_THE_PERIOD` once the period's
     own are kept, `OF_ITS_DAYS` while it is running.
     """
+    total = "(stats.total_size_bytes + stats.carried_size_bytes)"
+    counted = [("total", total), ("active", "stats.active_count")]
     return f"""
-WITH parts AS MATERIALIZED (
-    SELECT stats.instance_id, stats.collected_date >= :start AS is_now,
-    min(stats.collected_date) AS first_date, max(stats.collected_date) AS last_date,
-    {_gathered("total", "(stats.total_size_bytes + stats.carried_size_bytes)")},
-    {_gathered("active", "stats.active_count")},
-    sum(stats.measured_count) AS measured_sum,
-    count(CASE WHEN stats.measured_count < stats.active_count THEN 1 END) AS partial_days
-    FROM {source}
-    GROUP BY stats.instance_id, stats.collected_date >= :start
+WITH now AS MATERIALIZED (
+    SELECT stats.instance_id, sum(stats.measured_count) AS measured_sum,
+    CAST(count(CASE WHEN stats.measured_count < stats.active_count THEN 1 END) AS INTEGER)
+        AS partial_days,
+    {_lines(*(_now(*each) for each in counted))},
+    {_both_ends(total)}
+    FROM {source} AND {NOW} GROUP BY stats.instance_id
+), earlier AS MATERIALIZED (
+    SELECT stats.instance_id,
+    {_lines(*(_before(*each) for each in counted))}
+    FROM {source} AND {BEFORE} GROUP BY stats.instance_id
 ), paired AS MATERIALIZED (
-    SELECT instance_id, min(first_date) {_NOW} AS first_date,
-    max(last_date) {_NOW} AS last_date,
-    CAST(sum(measured_sum) {_NOW} AS BIGINT) AS measured_sum,
-    CAST(sum(partial_days) {_NOW} AS INTEGER) AS partial_days,
-    {_halved("total")},
-    {_halved("active")}
-    FROM parts GROUP BY instance_id
+    SELECT now.*, {_lines(*(_befores(name) for name, _ in counted))}
+    FROM now {{beside}} earlier ON earlier.instance_id = now.instance_id
+    WHERE coalesce(now.total_count, 0) > 0 AND {_fits("total")}
 ), judged AS MATERIALIZED (
     SELECT paired.*, {_BREAK.format(those=breaks)} AS is_break
-    FROM paired WHERE total_count > 0 AND {_fits("total")}
+    FROM paired
 ), compared AS MATERIALIZED (
     SELECT judged.*,
     {_compared("total")},
@@ -186,8 +213,7 @@ SELECT instance_id, :kind, :start, :end, {_kept_sums("total")},
     {_change("total")}, percent,
     {_change("active")}, {_percent("active")},
     percent, {TREND}, is_break,
-    {_total_on("first_date")},
-    {_total_on("last_date")}, partial_days
+    {_ends(total, "instance_size_stats")}, partial_days
 FROM grown WHERE true
 """  # noqa: S608 -- our own names
 

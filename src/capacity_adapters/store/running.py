@@ -19,13 +19,11 @@ from capacity_core.periods import Period
 _DATABASES: Final = databases_select(
     """{items} CROSS JOIN database_size_stats AS stats
     WHERE stats.instance_id = CAST(item.value ->> 0 AS BIGINT)
-        AND stats.database_name = item.value ->> 1
-        AND stats.collected_date BETWEEN :since AND :end"""
+        AND stats.database_name = item.value ->> 1"""
 )
 _INSTANCES: Final = instances_select(
     """{items} CROSS JOIN instance_size_stats AS stats
-    WHERE stats.instance_id = CAST(item.value ->> 0 AS BIGINT)
-        AND stats.collected_date BETWEEN :since AND :end""",
+    WHERE stats.instance_id = CAST(item.value ->> 0 AS BIGINT)""",
     OF_ITS_DAYS,
 )
 

@@ -15,9 +15,9 @@ from capacity_core.model import MAX_BYTES
 
 Statement = Mapping[str, TextClause]
 
-_EARLIER: Final = """FROM database_size_stats AS stats
+_EARLIER: Final = """SELECT stats.{0} FROM database_size_stats AS stats
         WHERE stats.instance_id = today.instance_id AND stats.database_name = today.database_name
-            AND stats.collected_date < :day AND stats.size_bytes IS NOT NULL"""
+            AND stats.collected_date < {1} AND stats.size_bytes IS NOT NULL"""
 
 # `item` holds one row of the JSON parameter; `->>` reads its columns (SQLite 3.38). SQLite's
 # sum() fails beyond 64 bits, so it adds up halves; its CAST alone makes numbers whole.
@@ -27,10 +27,14 @@ _BLANKS: Final = {
         "now": "CAST(extract(epoch FROM clock_timestamp()) AS DOUBLE PRECISION)",
         "differs": "IS DISTINCT FROM",
         "halves": "false",
+        "beside": "FULL JOIN",
+        "by_byte": ' COLLATE "C"',
         "whole": "trunc",
         "last_known_before": f"""LEFT JOIN LATERAL (
-        SELECT stats.* {_EARLIER}
-        ORDER BY stats.collected_date DESC LIMIT 1) AS earlier ON true""",
+        ({_EARLIER.format("*", ":day")} AND stats.collected_date >= :lately
+        ORDER BY stats.collected_date DESC LIMIT 1)
+        UNION ALL ({_EARLIER.format("*", ":lately")}
+        ORDER BY stats.collected_date DESC LIMIT 1) LIMIT 1) AS earlier ON true""",
         "unhurried": ", (SELECT set_config('synchronous_commit', 'off', true)) AS unhurried",
     },
     "sqlite": {
@@ -38,10 +42,13 @@ _BLANKS: Final = {
         "now": "((julianday('now') - 2440587.5) * 86400.0)",
         "differs": "IS NOT",
         "halves": "true",
+        "beside": "LEFT JOIN",
+        "by_byte": "",
         "whole": "",
         "last_known_before": f"""LEFT JOIN database_size_stats AS earlier
         ON earlier.instance_id = today.instance_id AND earlier.database_name = today.database_name
-        AND earlier.collected_date = (SELECT max(stats.collected_date) {_EARLIER})""",
+        AND earlier.collected_date = (
+        {_EARLIER.format("collected_date", ":day")} ORDER BY stats.collected_date DESC LIMIT 1)""",
         "unhurried": "",
     },
 }
@@ -49,6 +56,7 @@ _BLANKS: Final = {
 _TYPES: Final[Mapping[str, TypeEngine[Any]]] = {
     "instance_id": BigInteger(),
     "day": Date(),
+    "lately": Date(),
     "kind": Text(),
     "since": Date(),
     "start": Date(),
@@ -65,18 +73,13 @@ _TYPES: Final[Mapping[str, TypeEngine[Any]]] = {
 
 def portable(template: str) -> Statement:
     """Build the statement for both stores, once; parameters have the types of the list above."""
-    names = sorted(set(re.findall(r"(?<!:):(\w+)", template + _blanks_used(template))))
-    binds = [bindparam(name, type_=_TYPES[name]) for name in names]
-    return MappingProxyType(
-        {
-            dialect: text(template.format(**blanks)).bindparams(*binds)
-            for dialect, blanks in _BLANKS.items()
-        }
-    )
+    return MappingProxyType({name: _filled(template, each) for name, each in _BLANKS.items()})
 
 
-def _blanks_used(template: str) -> str:
-    return " :doc" if "{items}" in template else ""
+def _filled(template: str, blanks: Mapping[str, str]) -> TextClause:
+    sql = template.format(**blanks)
+    names = sorted(set(re.findall(r"(?<!:):(\w+)", sql)))
+    return text(sql).bindparams(*(bindparam(name, type_=_TYPES[name]) for name in names))
 
 
 def statement_for(statement: Statement, connection: Connection) -> TextClause:
