@@ -1,6 +1,6 @@
 """The door to growth: what lists, summaries and recomputations come in through."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from datetime import date
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -17,7 +17,7 @@ from capacity_core.growth_reads import (
     Slice,
 )
 from capacity_core.messages import text
-from capacity_core.periods import Period, PeriodType, last_complete, periods_between
+from capacity_core.periods import Period, PeriodType, last_complete, period_of, periods_between
 from capacity_core.ports import Begin, Clock
 
 EARLIEST_DAY: Final = date(1970, 1, 1)
@@ -63,10 +63,11 @@ class CapacityGrowth:
         """Recompute the periods that hold a day of first ... last, of one instance or of all.
 
         This is how late and corrected days arrive in the weeks, months and quarters around them:
-        name their range. Beside each kind's periods in it, oldest first, the one that follows is
-        recomputed, whose change compares with them. Days after today hold nothing. `last` is
-        today unless said, `first` the start of each kind's last period that was complete then.
-        Every period is a transaction of its own. Raises InvalidInputError, NotFoundError.
+        name their range. What compares with these periods is recomputed after them: the one that
+        follows, and each later day that compares with a day of the range. Days after today hold
+        nothing. `last` is today unless said, `first` the start of each kind's last period that was
+        complete then. Every period is a transaction of its own, the oldest first. Raises
+        InvalidInputError, NotFoundError.
         """
         today = self.today
         last = today if last is None else last
@@ -76,9 +77,23 @@ class CapacityGrowth:
             outcome
             for kind in PeriodType
             if kind in kinds
-            for period in _periods(kind, first or last_complete(kind, end).start, end, today)
+            for period in self._periods(
+                kind, first or last_complete(kind, end).start, end, instance_id
+            )
             for outcome in self._aggregate(period, today, instance_id)
         )
+
+    def _periods(
+        self, kind: PeriodType, first: date, last: date, instance_id: int | None
+    ) -> list[Period]:
+        if first > last:
+            return []
+        periods = periods_between(kind, first, last)
+        later = {periods[-1].following.start}
+        if kind is PeriodType.DAILY and last < self.today:
+            with self.begin() as work:
+                later.update(work.aggregator.days_against(last, instance_id))
+        return periods + [period_of(kind, day) for day in sorted(later) if day <= self.today]
 
     def _aggregate(self, period: Period, today: date, instance_id: int | None) -> Outcomes:
         with self.begin() as work:
@@ -98,10 +113,3 @@ def _check_range(first: date, last: date) -> None:
         raise InvalidInputError("end_date", text("field.date_order"))
     if (last - first).days >= MAX_DAYS:
         raise InvalidInputError("start_date", text("field.date_range", most=MAX_DAYS))
-
-
-def _periods(kind: PeriodType, first: date, last: date, today: date) -> Iterator[Period]:
-    periods = periods_between(kind, first, last) if first <= last else []
-    yield from periods
-    if periods and periods[-1].following.start <= today:
-        yield periods[-1].following

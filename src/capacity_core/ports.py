@@ -157,6 +157,13 @@ class PeriodAggregator(CapacityAggregator, Protocol):
         """Count the kept aggregates of the period by the id of their instance."""
         ...
 
+    def days_against(self, day: date, instance_id: int | None = None) -> Sequence[date]:
+        """Find the later days with an aggregate that compares with that day, or one before it.
+
+        Days with one that compares with nothing are among them, oldest first.
+        """
+        ...
+
 
 class Instances(Protocol):
     """The register of instances, inside one unit of work."""

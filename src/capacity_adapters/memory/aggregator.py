@@ -1,6 +1,6 @@
 """The aggregates of databases and instances, in memory."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Final
 
@@ -57,6 +57,29 @@ class MemoryAggregator:
         )
         wanted = [owner for owner in kept if instance_id in {None, owner}]
         return {owner: wanted.count(owner) for owner in set(wanted)}
+
+    def days_against(self, day: date, instance_id: int | None = None) -> Sequence[date]:
+        state = self._work.read()
+        baselines = [
+            *(
+                (key[0], key[-1], row.baseline_date)
+                for key, row in state.database_aggregates.items()
+            ),
+            *(
+                (key[0], key[-1], row.baseline_date)
+                for key, row in state.instance_aggregates.items()
+            ),
+        ]
+        return sorted(
+            {
+                period.start
+                for owner, period, baseline in baselines
+                if instance_id in {None, owner}
+                and period.type is PeriodType.DAILY
+                and period.start > day
+                and (baseline is None or baseline <= day)
+            }
+        )
 
 
 def database_over(state: State, owner: int, name: str, period: Period) -> DatabaseAggregate | None:

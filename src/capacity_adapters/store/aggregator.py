@@ -1,11 +1,11 @@
 """The aggregates of every period: one upsert a level and period, each in a savepoint."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Final
 
 from attrs import frozen
-from sqlalchemy import Table, func, select
+from sqlalchemy import Select, Table, func, or_, select, union
 
 from capacity_adapters.store.dailies import daily_databases, daily_instances
 from capacity_adapters.store.rollups import (
@@ -106,6 +106,11 @@ class StoreAggregator:
             counts: dict[int, int] = dict(connection.execute(counted).all())
         return counts
 
+    def days_against(self, day: date, instance_id: int | None = None) -> Sequence[date]:
+        found = union(*(_days_against(table, day, instance_id) for table in _TABLES.values()))
+        with self._work.read() as connection:
+            return sorted(connection.scalars(found))
+
     def _aggregate(
         self, statements: Mapping[str, _Statements], period: Period, instance_id: int | None
     ) -> None:
@@ -121,3 +126,13 @@ class StoreAggregator:
             values |= span_of(period)
         with self._work.savepoint() as connection:
             connection.execute(statement_for(statement, connection), values)
+
+
+def _days_against(table: Table, day: date, instance_id: int | None) -> Select[tuple[date]]:
+    columns = table.c
+    found = select(columns.period_start).where(
+        columns.period_type == PeriodType.DAILY,
+        columns.period_start > day,
+        or_(columns.baseline_date.is_(None), columns.baseline_date <= day),
+    )
+    return found if instance_id is None else found.where(columns.instance_id == sought(instance_id))

@@ -164,7 +164,7 @@ async def instance_summary(
 async def recompute_aggregations(
     request: AnyRequest, facade: NamedDependency[Facade]
 ) -> Response[bytes]:
-    """Recompute every period that holds a day of the range, and the one after it."""
+    """Recompute every period that holds a day of the range, and what compares with it."""
     body = await request.body()
 
     def work(asked: Asked) -> Answer:
