@@ -1,12 +1,14 @@
 """Lists and summaries of growth: complete, ordered, paged, and the running period among them."""
 
 from datetime import date
+from itertools import product
 from typing import Any
 
 import pytest
 from attrs import evolve
 from tests.stores import AnyStore, add_instance, on_day, sync
 
+from capacity_adapters.memory import MemoryStore
 from capacity_core.growth_reads import (
     AggregateQuestion,
     DatabaseGrowth,
@@ -222,3 +224,178 @@ def test_what_nothing_fits_is_an_empty_answer(
 def test_ids_beyond_64_bits_hide_no_others(store: AnyStore, instance_id: int) -> None:
     sync(store, instance_id, {"a": 1}, on_day(0))
     assert len(told(store, evolve(DAYS, instance_ids=(2**63, instance_id, 10**30)))) == 1
+
+
+def recompute(store: AnyStore, kind: PeriodType, *numbers: int) -> None:
+    """Keep the periods of these days."""
+    with store.begin() as work:
+        for number in numbers:
+            period = period_of(kind, on_day(number).day)
+            work.aggregator.aggregate_databases(period)
+            work.aggregator.aggregate_instances(period)
+        work.commit()
+
+
+# Days 0, 6, 13 are of three weeks that have ended, day 20 is the Monday of the running one.
+WEEKS = evolve(DAYS, period_type=PeriodType.WEEKLY)
+
+
+def weeks_of_a_shop(store: AnyStore, instance_id: int) -> int:
+    """Three weeks of two databases and a running one of three, which another instance has, too."""
+    other = add_instance(store, "other")
+    for number, size in ((0, 100), (2, 103), (8, 110), (15, 90), (20, 120)):
+        sync(store, instance_id, {"a": size, "b": Outcome.DENIED}, on_day(number))
+    sync(store, other, {"a": 10, "c": 7}, on_day(1))
+    sync(store, other, {"a": 20, "c": Outcome.OFFLINE}, on_day(20))
+    sync(store, instance_id, {"a": 120, "b": 2}, on_day(20, seconds=60))
+    recompute(store, PeriodType.WEEKLY, 0, 8, 15)
+    return other
+
+
+def test_the_running_period_is_computed_and_comes_first(store: AnyStore, instance_id: int) -> None:
+    other = weeks_of_a_shop(store, instance_id)
+    page = databases(store, WEEKS)
+    assert [
+        (row.instance.id, row.database_name, row.aggregate.data_count, row.is_running)
+        for row in page.rows
+    ] == [
+        (instance_id, "a", 1, True), (instance_id, "b", 1, True), (other, "a", 1, True),
+        (instance_id, "a", 1, False), (instance_id, "a", 1, False),
+        (instance_id, "a", 2, False), (other, "a", 1, False), (other, "c", 1, False),
+    ]  # fmt: skip
+    first = page.rows[0]
+    assert first.period == period_of(PeriodType.WEEKLY, TODAY)
+    assert (first.aggregate.size_change_bytes, first.aggregate.size_change_percent) == (
+        30, 30 * 100.0 / 90,
+    )  # fmt: skip
+    assert first.aggregate.baseline_date == on_day(13).day
+    assert page.total == 8
+    assert [row.is_running for row in instances(store, WEEKS).rows] == [True, True, *[False] * 4]
+
+
+def test_pages_go_from_running_rows_to_kept_ones(store: AnyStore, instance_id: int) -> None:
+    weeks_of_a_shop(store, instance_id)
+    for ask in (databases, instances):
+        everything = ask(store, WEEKS).rows
+        for order in Order:
+            ordered = ask(store, evolve(WEEKS, order=order)).rows
+            assert {(r.instance, r.period) for r in ordered} == {
+                (r.instance, r.period) for r in everything
+            }
+            for limit in range(1, len(ordered) + 2):
+                for page in range(1, len(ordered) // limit + 3):
+                    question = evolve(WEEKS, order=order, paging=Paging(page, limit), count=False)
+                    found = ask(store, question)
+                    assert found.rows == ordered[(page - 1) * limit : page * limit]
+                    assert found.has_next == (page * limit < len(ordered))
+
+
+def test_a_kept_row_of_a_period_that_still_runs_is_no_answer(
+    store: AnyStore, instance_id: int
+) -> None:
+    sync(store, instance_id, {"a": 10, "gone": 1}, on_day(20))
+    recompute(store, PeriodType.WEEKLY, 20)
+    sync(store, instance_id, {"a": 30}, on_day(21))
+    for order in Order:
+        page = databases(store, evolve(WEEKS, order=order))
+        assert sorted((row.database_name, row.aggregate.size_sum_bytes) for row in page.rows) == [
+            ("a", 40), ("gone", 1),
+        ]  # fmt: skip
+        assert page.total == 2
+    assert [row.aggregate.data_count for row in instances(store, WEEKS).rows] == [2]
+    assert summaries(store, WEEKS) == (
+        GrowthSummary(2, 1, 21, 30, None, 2),
+        GrowthSummary(1, 1, 21, 30, None, 1),
+    )
+
+
+def test_a_summary_takes_the_running_period_where_there_is_one(
+    store: AnyStore, instance_id: int
+) -> None:
+    other = weeks_of_a_shop(store, instance_id)
+    # 120, 2 and 20 of this week and 7 of a week that ended; only the 120 has a week before it.
+    assert summaries(store, WEEKS) == (
+        GrowthSummary(4, 2, 149, 120, 30, 3),
+        GrowthSummary(2, 2, 122 + 27, 122, 32, 1),
+    )
+    ended = evolve(WEEKS, days=DateRange(None, on_day(19).day))
+    assert summaries(store, ended)[0] == GrowthSummary(3, 2, 107, 90, -20, 2)
+    assert summaries(store, evolve(ended, instance_ids=(other,)))[0].series_count == 2
+
+
+def test_averages_of_a_summary_are_rounded_each(store: AnyStore, instance_id: int) -> None:
+    for number, size in ((0, 1), (1, 2), (2, 2)):
+        sync(store, instance_id, {"a": size, "b": size, "half": size + number % 2}, on_day(number))
+    # 5 / 3 and 5 / 3 and 6 / 3; then 3 / 2 and 3 / 2 and 4 / 2.
+    recompute(store, PeriodType.WEEKLY, 0)
+    assert summaries(store, WEEKS)[0].total_size_bytes == 6
+    sync(store, instance_id, {"x": 1}, on_day(20))
+    sync(store, instance_id, {"x": 2}, on_day(21))
+    assert summaries(store, evolve(WEEKS, database_name="x"))[0].total_size_bytes == 2
+
+
+def history(store: AnyStore) -> None:
+    """Four instances of two engines, one of them removed, another disabled, over seven weeks."""
+    owners = [add_instance(store, name) for name in ("one", "two", "three", "gone")]
+    with store.begin() as work:
+        work.instances.save(evolve(work.instances.get(owners[1]), db_type="mysql"))
+        work.commit()
+    for number in (-28, -27, -14, -6, 0, 1, 9, 13, 14, 19, 20):
+        for owner in owners:
+            found: dict[str, int | DatabaseSize | Outcome] = {
+                "a": 100 + number * owner,
+                "B": DatabaseSize("B", 50, "m", log_size_bytes=9 - number % 3),
+                "moved": DatabaseSize("moved", 70, "old" if number < 10 else "new"),
+            }
+            if number % 2:
+                found["odd"] = 40
+            if owner == owners[2] and number > 15:
+                found["B"] = Outcome.DENIED
+            sync(store, owner, found, on_day(number))
+    for kind, numbers in (
+        (PeriodType.WEEKLY, (-28, -14, -7, 0, 7, 14, 20)),
+        (PeriodType.MONTHLY, (-28, 0)),
+        (PeriodType.QUARTERLY, (0,)),
+    ):
+        recompute(store, kind, *numbers)
+    with store.begin() as work:
+        work.instances.save(evolve(work.instances.get(owners[0]), is_active=False))
+        work.commit()
+    remove(store, owners[3])
+
+
+def test_every_combination_of_filters_is_answered_as_by_memory(store: AnyStore) -> None:
+    memory = MemoryStore()
+    for each in (memory, store):
+        history(each)
+    asked = 0
+    for kind, order, ids, types, name, days in product(
+        PeriodType,
+        Order,
+        ((), (4, 3, 2, 2**63)),
+        ((), ("mysql", "oracle")),
+        (None, "moved"),
+        (
+            DateRange(),
+            DateRange(on_day(0).day, on_day(10).day),
+            DateRange(on_day(18).day),
+            DateRange(None, on_day(13).day),
+        ),
+    ):
+        question = AggregateQuestion(
+            period_type=kind,
+            today=TODAY,
+            days=days,
+            instance_ids=ids,
+            db_types=types,
+            database_name=name,
+            order=order,
+            paging=Paging(asked % 3 + 1, (7, 200, 2)[asked % 3]),
+            count=asked % 2 == 0,
+        )
+        asked += 1
+        assert databases(store, question) == databases(memory, question), question
+        assert instances(store, question) == instances(memory, question), question
+        if order is Order.NEWEST:
+            assert summaries(store, question) == summaries(memory, question), question
+    assert asked == 4 * 4 * 2 * 2 * 2 * 4

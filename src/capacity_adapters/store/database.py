@@ -30,12 +30,13 @@ MOST_PATIENCE_SECONDS: Final = 86_400
 CONNECTIONS: Final = 10
 MORE_CONNECTIONS: Final = 20  # beyond those kept open, while many ask at once
 TRUSTED_SECONDS: Final = 1.0  # a connection used that recently is not asked whether it lives
-# A plan made while the store was small is 100 times too slow on a large one: plan anew.
+# A plan made while the store was small is 100 times too slow on a large one: plan anew. Compiling
+# a statement just in time takes a second, which none of ours is worth.
 POSTGRESQL_OPTIONS: Final = {
     "application_name": "capacity-sync",
     "connect_timeout": "10",
     "options": f"-c lock_timeout={PATIENCE_SECONDS}s -c statement_timeout=120s "
-    "-c idle_in_transaction_session_timeout=120s -c plan_cache_mode=force_custom_plan",
+    "-c idle_in_transaction_session_timeout=120s -c plan_cache_mode=force_custom_plan -c jit=off",
 }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Table, TextualSelect
+from sqlalchemy import CTE, BigInteger, Connection, Row, Table, TextualSelect, bindparam
 
 from capacity_adapters.store.rollups import (
     OF_ITS_DAYS,
@@ -21,6 +21,9 @@ _DATABASES: Final = databases_select(
     WHERE stats.instance_id = CAST(item.value ->> 0 AS BIGINT)
         AND stats.database_name = item.value ->> 1"""
 )
+_OF_OWNERS: Final = """AS stats
+    WHERE stats.instance_id IN :owners AND stats.collected_date BETWEEN :since AND :end"""
+_NAMED: Final = "AND stats.database_name = :database_name"
 _INSTANCES: Final = instances_select(
     """{items} CROSS JOIN instance_size_stats AS stats
     WHERE stats.instance_id = CAST(item.value ->> 0 AS BIGINT)""",
@@ -34,6 +37,30 @@ def _typed(select: str, table: Table) -> Mapping[str, TextualSelect]:
 
 _DATABASES_OF: Final = _typed(_DATABASES, database_size_aggregations)
 _INSTANCES_OF: Final = _typed(_INSTANCES, instance_size_aggregations)
+
+
+def _as_table(select: str, table: Table) -> Mapping[str, CTE]:
+    columns = ", ".join(column.name for column in table.columns)
+    named = f"WITH found ({columns}) AS ({select}) SELECT * FROM found"  # noqa: S608 -- our own
+    return {
+        name: each.bindparams(OWNERS).columns(*table.c).cte("running")
+        for name, each in portable(named).items()
+    }
+
+
+# The ids of instances, in the statement itself: plans differ for one and for all of them.
+OWNERS: Final = bindparam("owners", (), BigInteger(), expanding=True, literal_execute=True)
+# The running aggregates of all databases of these instances, or of those that have :database_name,
+# and of the instances themselves: tables to select from.
+RUNNING_DATABASES: Final = _as_table(
+    databases_select(f"database_size_stats {_OF_OWNERS}"), database_size_aggregations
+)
+RUNNING_NAMED: Final = _as_table(
+    databases_select(f"database_size_stats {_OF_OWNERS} {_NAMED}"), database_size_aggregations
+)
+RUNNING_INSTANCES: Final = _as_table(
+    instances_select(f"instance_size_stats {_OF_OWNERS}", OF_ITS_DAYS), instance_size_aggregations
+)
 
 
 def databases_in(

@@ -55,6 +55,7 @@ _BLANKS: Final = {
 
 _TYPES: Final[Mapping[str, TypeEngine[Any]]] = {
     "instance_id": BigInteger(),
+    "owners": BigInteger(),
     "day": Date(),
     "lately": Date(),
     "kind": Text(),

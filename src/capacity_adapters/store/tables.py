@@ -245,9 +245,13 @@ capacity_retention = Table(
 @cache
 def whole_schema() -> MetaData:
     """Return the tables with their partial indexes, which would load both dialects at import."""
-    for name, column, living in (
-        ("uq_instances_living_name", instances.c.name, text("deleted_at IS NULL")),
-        ("uq_api_tokens_living_name", api_tokens.c.name, text("revoked_at IS NULL")),
+    aggregates = database_size_aggregations.c
+    period = (aggregates.instance_id, aggregates.period_type, aggregates.period_start)
+    for name, columns, rows in (
+        ("uq_instances_living_name", (instances.c.name,), text("deleted_at IS NULL")),
+        ("uq_api_tokens_living_name", (api_tokens.c.name,), text("revoked_at IS NULL")),
+        ("ix_database_size_aggregations_break", period, text("is_break")),
     ):
-        Index(name, column, unique=True, postgresql_where=living, sqlite_where=living)
+        unique = name.startswith("uq_")
+        Index(name, *columns, unique=unique, postgresql_where=rows, sqlite_where=rows)
     return metadata

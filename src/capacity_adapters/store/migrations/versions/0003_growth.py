@@ -40,6 +40,14 @@ def upgrade() -> None:
         [*period, "database_name"],
     )
     op.create_index("ix_instance_size_aggregations_period", "instance_size_aggregations", period)
+    broken = sa.text("is_break")  # few are, and each breaks its instance's series
+    op.create_index(
+        "ix_database_size_aggregations_break",
+        "database_size_aggregations",
+        ["instance_id", "period_type", "period_start"],
+        postgresql_where=broken,
+        sqlite_where=broken,
+    )
     op.create_table(
         "capacity_limits",
         sa.Column(
