@@ -46,11 +46,11 @@ def aggregate(
     last: datetime | None,
     periods: tuple[str, ...],
 ) -> Report:
-    """Recompute every period that holds a day of the range, and the one that follows it.
+    """Recompute what days amount to, of one instance or all.
 
-    TARGET is the name, id or URL of an instance; all that are active, unless it is given. Weeks,
-    months and quarters are kept when they are complete: run this every night. Exit status 1: some
-    failed.
+    That is every period that holds a day of the range, and those that compare with them. TARGET is
+    the name, id or URL of an instance; without it, all that are active. Weeks, months and quarters
+    are kept when they are complete: run this every night. Exit status 1: some failed.
     """
     with session.application() as application:
         instance_id = None if target is None else instance_for(application, target).id

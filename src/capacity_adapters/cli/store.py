@@ -8,7 +8,7 @@ from capacity_adapters.cli.session import Session, with_session
 
 @click.group("store")
 def store() -> None:
-    """Look at the store, bring its schema up to date, and delete old days."""
+    """Look after the store: its schema, and what is too old."""
 
 
 @store.command("status")
