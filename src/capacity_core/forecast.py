@@ -21,7 +21,7 @@ from capacity_core.growth_reads import SeriesDay
 WINDOWS: Final = (7, 30, 90)  # days
 LEAST_DAYS: Final = 7  # with a size, in any window
 LEAST_SPAN: Final = 0.75  # of the window, from its first known day to its last
-LEAST_STEPS: Final = 3  # a series that moves more rarely has shown no growth, nor its absence
+LEAST_STEPS: Final = 3  # one that moves more rarely has shown no slope; only a quarter shows none
 LEAST_CHANGES: Final = 3  # over as many days each
 FAR_DAYS: Final = 36_525  # what is full in a hundred years is not growing
 _AHEAD: Final = range(1, FAR_DAYS + 1)
@@ -183,10 +183,10 @@ def _has_enough(days: Sequence[SeriesDay], window: int, today: date) -> bool:
 
 
 def _growth(days: Sequence[SeriesDay], window: int, shorter: Growth | None) -> Growth | None:
-    """None: it moves in too few steps, or on days too irregular."""
+    """None: it moves in too few steps, stands still too shortly, or has days too irregular."""
     rows = pairwise(days)
     steps = sum(row.size_bytes != following.size_bytes for row, following in rows)
-    if steps < LEAST_STEPS and (steps or window == WINDOWS[0]):
+    if steps < LEAST_STEPS and (steps or window < WINDOWS[-1]):
         return None
     span = (days[-1].day - days[0].day).days
     slopes: list[float] = []

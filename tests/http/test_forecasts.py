@@ -75,7 +75,7 @@ def test_one_database_and_the_whole_instance(service: Service, instance_id: int)
     assert data["whole"]["database_name"] is None
     data = service.call("GET", f"{path}?database_name=flat", headers=english).json()["data"]
     [flat] = data["databases"]
-    assert (data["whole"], flat["message"], flat["window_days"]) == (None, "Not growing", 30)
+    assert (data["whole"], flat["message"], flat["windows"]) == (None, "Not enough data", [])
 
 
 def test_an_open_range_is_told(service: Service) -> None:
