@@ -48,6 +48,7 @@ SUBJECTS: Final = {
     "A database denied for a week",
     "DST days",
     "A leap February",
+    "A running week",
     "Days that come late, or are corrected,",
 }
 
