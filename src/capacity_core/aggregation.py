@@ -6,7 +6,6 @@ from collections.abc import Set as AbstractSet
 from datetime import date
 from enum import StrEnum, auto
 from functools import partial
-from itertools import count
 from types import MappingProxyType
 from typing import Final
 
@@ -171,11 +170,10 @@ _CALCULATIONS: Final[Mapping[AggregateLevel, Callable[..., None]]] = MappingProx
 
 def registered(instances: Instances) -> Iterator[Instance]:
     """Read all pages of those that are not removed."""
-    for number in count(1):
-        page = instances.page(Paging(number, MAX_LIMIT))
-        yield from page.rows
-        if number * MAX_LIMIT >= page.total:
-            return
+    page = instances.page(Paging(1, MAX_LIMIT))
+    yield from page.rows
+    for number in range(2, -(-page.total // MAX_LIMIT) + 1):
+        yield from instances.page(Paging(number, MAX_LIMIT)).rows
 
 
 def _label(instance: Instance) -> InstanceLabel:

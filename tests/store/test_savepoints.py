@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from attrs import evolve
 from sqlalchemy import text
-from tests.builders import an_instance
+from tests.builders import NOON, an_instance
 from tests.servers import Server
 from tests.stores import (
     add_instance,
@@ -23,9 +23,12 @@ from tests.stores import (
 from capacity_adapters.store import Store, open_store
 from capacity_adapters.store.unit_of_work import StoreUnitOfWork
 from capacity_core.errors import StoreError
+from capacity_core.growth import CapacityGrowth
 from capacity_core.model import Secret
+from capacity_core.periods import PeriodType
 
 LEVELS = ["database_size_aggregations", "instance_size_aggregations"]
+LEVELS_THAT_FAIL = {LEVELS[0]: ["database", "instance"], LEVELS[1]: ["instance"]}
 
 
 def test_work_released_from_a_savepoint_does_not_survive_the_rollback(real_store: Store) -> None:
@@ -65,6 +68,42 @@ def test_a_failing_aggregation_leaves_the_rest(real_store: Store, broken: str) -
     assert failed == 2
     assert len(rows(real_store, whole)) == 1
     assert len(rows(real_store, "database_size_stats")) == 1
+
+
+REFUSALS = {
+    "sqlite": [
+        """CREATE TRIGGER refuse BEFORE INSERT ON {table} WHEN NEW.instance_id = {owner}
+        BEGIN SELECT RAISE(ABORT, 'refused'); END"""
+    ],
+    "postgresql": [
+        """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE 'refused'; END $$""",
+        """CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW
+        WHEN (NEW.instance_id = {owner}) EXECUTE FUNCTION refuse()""",
+    ],
+}
+
+
+@pytest.mark.parametrize("broken", LEVELS)
+def test_an_instance_that_cannot_be_aggregated_aborts_no_other(
+    real_store: Store, store_url: str, broken: str
+) -> None:
+    names = ("first", "bad", "last")
+    ids = [add_instance(real_store, name, port=port) for port, name in enumerate(names, 7000)]
+    for instance_id in ids:
+        sync(real_store, instance_id, {"a": 1}, on_day(-7))
+    for statement in REFUSALS[store_url.partition(":")[0]]:
+        execute(real_store, statement.format(table=broken, owner=ids[1]))
+    outcomes = CapacityGrowth(real_store.begin, lambda: NOON, "UTC").aggregate(
+        kinds=[PeriodType.WEEKLY]
+    )
+    weeks = {
+        table: {row[0] for row in rows(real_store, table) if "weekly" in row} for table in LEVELS
+    }
+    whole = set(ids) if broken == LEVELS[1] else {ids[0], ids[2]}
+    assert weeks == {LEVELS[0]: whole, LEVELS[1]: {ids[0], ids[2]}}
+    failed = {(each.instance.name, each.level) for each in outcomes if each.status == "failed"}
+    assert failed == {("bad", level) for level in LEVELS_THAT_FAIL[broken]}
 
 
 def test_a_unit_of_work_that_failed_cannot_be_committed(real_store: Store) -> None:
