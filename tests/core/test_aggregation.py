@@ -13,7 +13,7 @@ from capacity_adapters.memory import MemoryStore
 from capacity_adapters.memory.aggregator import MemoryAggregator
 from capacity_core.aggregation import AggregationOutcome, AggregationService, AggregationStatus
 from capacity_core.errors import InvalidInputError, NotFoundError, StoreError
-from capacity_core.growth import MAX_DAYS, CapacityGrowth
+from capacity_core.growth import EARLIEST_DAY, MAX_DAYS, CapacityGrowth
 from capacity_core.messages import Language, render, text
 from capacity_core.periods import Period, PeriodType, last_complete, period_of
 from capacity_core.reads import AggregateLevel
@@ -284,9 +284,11 @@ def test_one_instance_and_some_kinds_may_be_named(
 def test_a_range_has_bounds(growth: CapacityGrowth) -> None:
     first = TODAY - timedelta(days=MAX_DAYS - 1)
     assert growth.aggregate(first, TODAY) == ()
+    assert growth.aggregate(EARLIEST_DAY, EARLIEST_DAY) == ()
     for start, end, field in [
         (TODAY, TODAY - timedelta(days=1), "end_date"),
         (first - timedelta(days=1), None, "start_date"),
+        (EARLIEST_DAY - timedelta(days=1), EARLIEST_DAY, "start_date"),
         (date.min, date.min, "start_date"),
         (None, date.min, "start_date"),
         (TODAY, date.min, "end_date"),

@@ -253,6 +253,14 @@ def test_instances_may_be_asked_for_the_days_before_today(
     assert summary["summary"]["total_size_bytes"] == (36 if "10" in days else 31)
 
 
+def test_a_day_of_an_instance_ahead_of_us_is_whole(service: Service) -> None:
+    sync(service.store, service.add(), {"a": 1}, on_day(1))
+    for path in (LISTS[0], f"{LISTS[1]}?time_range=0"):
+        (row,) = items(service, path)
+        assert (row["period_start"], row["is_running"]) == ("2026-03-11", True)
+        assert (row["data_count"], row["elapsed_days"], row["coverage"]) == (1, 1, 1.0)
+
+
 def test_a_page_says_what_lies_around_it(service: Service) -> None:
     two_instances(service)
     around = ("page", "limit", "has_prev", "has_next", "total", "pages")

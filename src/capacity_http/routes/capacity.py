@@ -49,7 +49,7 @@ ExactName = Annotated[
 TimeRange = Annotated[
     int | None,
     QueryParameter(
-        description="The days before today, where no date is given.",
+        description="Since so many days before today, where no date is given.",
         schema_extra={"minimum": 0, "maximum": MAX_DAYS},
     ),
 ]
@@ -195,8 +195,7 @@ def _within(question: AggregateQuestion, time_range: int | None) -> AggregateQue
         raise InvalidInputError("time_range", said)
     if question.days != DateRange():
         return question
-    start = question.today - timedelta(days=time_range)
-    return evolve(question, days=DateRange(start, question.today))
+    return evolve(question, days=DateRange(question.today - timedelta(days=time_range)))
 
 
 def _required(period_type: PeriodType | None) -> PeriodType:
