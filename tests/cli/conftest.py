@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import sqlite3
 import subprocess
 import sys
@@ -65,6 +66,32 @@ class Cli:
         with self.popen(*arguments, **environ) as process:
             out, err = process.communicate(timeout=60)
         return Said(process.returncode, out, err)
+
+
+def on_a_terminal(cli: Cli, *arguments: str, typed: str = "", **environ: str) -> tuple[int, str]:
+    """Run it with a terminal on all three streams; returns the exit code and what it drew."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [PROGRAM, *arguments],
+        cwd=cli.home,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100", **environ},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    drawn = b""
+    with os.fdopen(ours, "r+b", buffering=0) as terminal:
+        while True:
+            try:
+                drawn += terminal.read(4096)
+            except OSError:  # the last process closed its end
+                break
+            if typed and b"Password" in drawn:
+                terminal.write(typed.encode())
+                typed = ""
+    return process.wait(timeout=20), drawn.decode()
 
 
 def clean_environment(home: Path) -> Mapping[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, on_a_terminal
 from tests.stores import add_instance, sync
 
 from capacity_adapters.cli.aggregate import report_of
@@ -168,6 +168,21 @@ def in_csv(value: object) -> str:
 def test_a_name_is_in_csv_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     say(Report({}, (Csv([["name"], ['a,"b"\n\x1bc']]),)), json_wanted=False)
     assert list(csv.reader(io.StringIO(capsys.readouterr().out))) == [["name"], ['a,"b"\n\x1bc']]
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(("encoding", "line"), [("utf-8", "▁▃ ██"), ("ascii", "_- ##")])
+def test_a_terminal_gets_the_blocks_that_it_can_draw(cli: Cli, encoding: str, line: str) -> None:
+    code, drawn = on_a_terminal(cli, "growth", "shop", "orders", PYTHONIOENCODING=encoding)
+    assert code == 0
+    assert drawn.splitlines()[-1] == f"{line}  4.0 GiB to 8.0 GiB"
+
+
+def test_no_name_in_csv_draws_on_a_terminal(cli: Cli, store: Store) -> None:
+    sync(store, add_instance(store), {"a\x1b[31mb": 1}, moment(0))
+    _, drawn = on_a_terminal(cli, "top", "--period", "daily", "--csv")
+    assert "\x1b" not in drawn
+    assert r"a\x1b[31mb" in drawn
 
 
 def test_nothing_known_is_told_and_no_such_database_is_an_error(cli: Cli, store: Store) -> None:

@@ -1,8 +1,6 @@
 """The command as a process: exit codes, pipes, terminals, signals, imports."""
 
 import json
-import os
-import pty
 import re
 import signal
 import socket
@@ -14,7 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import PROGRAM, Cli
+from tests.cli.conftest import PROGRAM, Cli, on_a_terminal
 
 HEAVY = {
     "alembic",
@@ -109,32 +107,6 @@ def test_a_full_disk_behind_the_output_is_told(cli: Cli, options: list[str]) -> 
         )
     assert ran.returncode == 1
     assert ran.stderr == "error: cannot write the output: No space left on device\n"
-
-
-def on_a_terminal(cli: Cli, *arguments: str, typed: str = "") -> tuple[int, str]:
-    """Run it with a terminal on all three streams; returns the exit code and what it drew."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [PROGRAM, *arguments],
-        cwd=cli.home,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    )
-    os.close(theirs)
-    drawn = b""
-    with os.fdopen(ours, "r+b", buffering=0) as terminal:
-        while True:
-            try:
-                drawn += terminal.read(4096)
-            except OSError:  # the last process closed its end
-                break
-            if typed and b"Password" in drawn:
-                terminal.write(typed.encode())
-                typed = ""
-    return process.wait(timeout=20), drawn.decode()
 
 
 @pytest.mark.usefixtures("folder")
