@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.core.histories import GIB, KINDS, START, generated, history
 
@@ -194,6 +194,7 @@ SIZES = st.lists(st.integers(0, 2**50), min_size=7, max_size=40)
 SERIES = SIZES.map(history)
 
 
+@settings(deadline=None)
 @given(SIZES, st.integers(0, 2**50), st.integers(0, 10))
 def test_growth_does_not_depend_on_where_a_series_begins_nor_on_its_unit(
     sizes: list[int], shift: int, doublings: int
@@ -209,6 +210,7 @@ def test_growth_does_not_depend_on_where_a_series_begins_nor_on_its_unit(
     assert slopes([size * factor for size in sizes]) == [slope * factor for slope in plain]
 
 
+@settings(deadline=None)
 @given(SERIES, st.integers(1, 2**52), st.integers(0, 29))
 def test_dates_are_in_order_and_never_before_today(
     days: list[SeriesDay], ceiling: int, late: int
@@ -225,6 +227,7 @@ def test_dates_are_in_order_and_never_before_today(
     assert forecast(days, today, ceiling) == found
 
 
+@settings(deadline=None)
 @given(SERIES, st.integers(1, 2**52), st.integers(1, 2**52))
 def test_a_higher_ceiling_is_never_reached_sooner(
     days: list[SeriesDay], low: int, more: int
@@ -238,6 +241,7 @@ def test_a_higher_ceiling_is_never_reached_sooner(
     assert sooner.status is not never or later.status is never
 
 
+@settings(deadline=None)
 @given(SERIES)
 def test_the_interval_holds_the_size_and_only_widens(days: list[SeriesDay]) -> None:
     for growth in growths(days, last_day(days)):
