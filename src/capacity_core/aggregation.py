@@ -20,6 +20,8 @@ from capacity_core.reads import MAX_LIMIT, AggregateLevel, Paging
 
 log = logging.getLogger(__name__)
 
+_NOTHING_KNOWN: Final = text("aggregation.nothing_known")  # one for the many of a long range
+
 
 class AggregationStatus(StrEnum):
     COMPLETED = auto()
@@ -211,5 +213,5 @@ def _fate(kept: int, failure: Text | None) -> tuple[AggregationStatus, int, Text
     if failure is not None:
         return AggregationStatus.FAILED, kept, failure
     if not kept:
-        return AggregationStatus.SKIPPED, 0, text("aggregation.nothing_known")
+        return AggregationStatus.SKIPPED, 0, _NOTHING_KNOWN
     return AggregationStatus.COMPLETED, kept, None
