@@ -21,8 +21,7 @@ _DATABASES: Final = databases_select(
     WHERE stats.instance_id = CAST(item.value ->> 0 AS BIGINT)
         AND stats.database_name = item.value ->> 1"""
 )
-_OF_OWNERS: Final = """AS stats
-    WHERE stats.instance_id IN :owners AND stats.collected_date BETWEEN :since AND :end"""
+_OF_OWNERS: Final = "AS stats WHERE stats.instance_id IN :owners"
 _NAMED: Final = "AND stats.database_name = :database_name"
 _INSTANCES: Final = instances_select(
     """{items} CROSS JOIN instance_size_stats AS stats
