@@ -60,18 +60,17 @@ class StoreGrowth:
         return self._summary(INSTANCES, question)
 
     def _page(self, level: Level, question: AggregateQuestion) -> Slice[Labelled]:
-        limit = question.paging.limit
         with self._work.read() as connection:
             asked = Asked.of(connection, level, question)
             if not asked.owners:
                 total = 0 if question.count else None
                 return Slice((), has_next=False, total=total, paging=question.paging)
-            rows = page_of(connection, asked)
+            rows, has_next = page_of(connection, asked)
             total = count_of(connection, asked) if question.count else None
-        told = [(asked.owners.get(row.instance_id), row) for row in rows[:limit]]
+        told = [(asked.owners.get(row.instance_id), row) for row in rows]
         # One registered this moment has no label yet.
         labelled = tuple((label, row) for label, row in told if label is not None)
-        return Slice(labelled, len(rows) > limit, total, question.paging)
+        return Slice(labelled, has_next, total, question.paging)
 
     def _summary(self, level: Level, question: AggregateQuestion) -> GrowthSummary:
         with self._work.read() as connection:

@@ -26,14 +26,16 @@ from capacity_core.periods import Period
 Rows = list[Row[Any]]
 
 
-def page_of(connection: Connection, asked: Asked) -> Rows:
-    """Find the rows of the page, and one more if there is one."""
+def page_of(connection: Connection, asked: Asked) -> tuple[Rows, bool]:
+    """Find the rows of the page, and say whether there are more: one more is looked for."""
     paging, running = asked.question.paging, asked.running
-    if running is None:
-        return _kept(connection, asked, paging.limit + 1, paging.offset)
-    if asked.question.order is Order.NEWEST:
+    if running is not None and asked.question.order is Order.NEWEST:
         return _newest(connection, asked, running)
-    return _sorted(connection, asked)
+    if running is None:
+        rows = _kept(connection, asked, paging.limit + 1, paging.offset)
+    else:
+        rows = _sorted(connection, asked)
+    return rows[: paging.limit], len(rows) > paging.limit
 
 
 def count_of(connection: Connection, asked: Asked) -> int:
@@ -47,17 +49,19 @@ def _count(connection: Connection, asked: Asked, keys: Select[Any]) -> int:
     return connection.execute(count, asked.values).scalar_one()
 
 
-def _newest(connection: Connection, asked: Asked, running: Period) -> Rows:
+def _newest(connection: Connection, asked: Asked, running: Period) -> tuple[Rows, bool]:
     """Compute the running rows of the page only; what they leave free is for kept ones."""
-    offset, wanted = asked.question.paging.offset, asked.question.paging.limit + 1
+    offset, limit = asked.question.paging.offset, asked.question.paging.limit
+    wanted = limit + 1
     series = asked.known_in(running)
     ordered = series.order_by(*series.selected_columns).limit(wanted).offset(offset)
     keys = connection.execute(ordered, asked.values).all()
-    rows = _computed(connection, asked, running, keys) if keys else []
+    computed = _computed(connection, asked, running, keys[:limit]) if keys else []
     if len(keys) == wanted:
-        return rows
+        return computed, True
     passed = offset + len(keys) if keys or not offset else _count(connection, asked, series)
-    return rows + _kept(connection, asked, wanted - len(keys), max(0, offset - passed))
+    kept = _kept(connection, asked, wanted - len(keys), max(0, offset - passed))
+    return [*computed, *kept[: limit - len(keys)]], len(keys) + len(kept) > limit
 
 
 def _computed(
@@ -96,10 +100,8 @@ def _periods_of_page(
     """Walk from the newest period to those of the page, counting; returns what is left to skip."""
     table, most = asked.level.table, offset + limit
     start, when = table.c.period_start, asked.when(table)
-    newest = select(func.max(start).label("start"), cast(0, BigInteger).label("before")).where(
-        *when
-    )
-    walk = newest.cte("walk", recursive=True)
+    newest = select(func.max(start).label("start"), cast(0, BigInteger).label("before"))
+    walk = newest.where(*when).cte("walk", recursive=True)
     held = select(literal(1)).where(*when, *asked.whose(table), start == walk.c.start)
     count = select(func.count()).select_from(held.limit(most).correlate(walk).subquery())
     older = select(func.max(start)).where(*when, start < walk.c.start).correlate(walk)
