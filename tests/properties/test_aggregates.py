@@ -249,14 +249,16 @@ def assert_alike(told: Mapping[Key, Figures], expected: Told) -> None:
         assert average == pytest.approx(float(said.average), rel=1e-9, abs=0.5)
         assert (change is None, percent is None) == (said.change is None, said.percent is None)
         if change is not None:
-            assert change == pytest.approx(float(said.change or 0), rel=1e-9, abs=0.5 + 1e-6)
+            assert change == pytest.approx(
+                float(said.change or 0), rel=1e-9, abs=0.5 + 1e-15 * max(sizes)
+            )
         if percent is not None:
             assert percent == pytest.approx(float(said.percent or 0), rel=1e-6, abs=1e-6)
         baseline = said.baseline and said.baseline.isoformat()
-        assert shared == [len(sizes), baseline, said.is_break, percent, trend(said.percent)]
+        assert shared == [len(sizes), baseline, said.is_break, percent, trend(percent)]
 
 
-def trend(percent: Fraction | None) -> str:
+def trend(percent: float | None) -> str:
     if percent is None:
         return "unknown"
     return "growing" if percent > 5 else "shrinking" if percent < -5 else "stable"
