@@ -24,7 +24,6 @@ from capacity_adapters.store import Store, open_store
 from capacity_core.periods import Period, PeriodType, period_of
 
 LAST: Final = date(2026, 9, 30)
-MOST: Final = 1.5  # times the floor
 TABLES: Final = """
 CREATE TABLE floor_stats (instance_id int, name text, day date, bytes bigint,
     taken_at timestamptz DEFAULT now(), PRIMARY KEY (instance_id, name, day));
@@ -142,16 +141,14 @@ def bench_period(
     period: Period,
     instance_id: int,
     pairs: int,
-) -> float:
-    """Time the first aggregation of the period, then the repeated one; returns the worse ratio."""
+) -> None:
+    """Time the first aggregation of the period, then the repeated one."""
     ours = partial(aggregate, store, period, instance_id)
     floor = partial(aggregate_plainly, connection, period, instance_id)
     first = in_turn(ours, floor, pairs, partial(forget, connection))
     again = in_turn(ours, floor, pairs)
-    return max(
+    for run, times in (("first", first), ("again", again)):
         report(f"{period.type}, {run}", *times)
-        for run, times in (("first", first), ("again", again))
-    )
 
 
 def register(store: Store) -> int:
@@ -162,7 +159,6 @@ def register(store: Store) -> int:
 
 
 def bench_aggregates(chosen: argparse.Namespace) -> None:
-    """Raises SystemExit if a period costs more than it may."""
     with ExitStack() as stack:
         server = stack.enter_context(temporary(start_postgres, options=WITH_FSYNC))
         with psycopg.connect(server.url("postgres"), autocommit=True) as admin:
@@ -172,12 +168,8 @@ def bench_aggregates(chosen: argparse.Namespace) -> None:
         connection = stack.enter_context(psycopg.connect(server.url("capacity")))
         instance_id = register(store)
         fill(connection, chosen, instance_id)
-        worst = max(
+        for kind in PeriodType:
             bench_period(store, connection, period_of(kind, LAST), instance_id, chosen.pairs)
-            for kind in PeriodType
-        )
-    if worst > MOST:
-        raise SystemExit(f"aggregation costs {worst:.2f} times the floor")
 
 
 def main() -> None:
