@@ -1,0 +1,122 @@
+"""The ports of growth: aggregates of every period, questions about the history, its end."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Protocol
+
+from capacity_core.growth_reads import (
+    AggregateQuestion,
+    DatabaseGrowth,
+    GrowthSummary,
+    InstanceGrowth,
+    SeriesDay,
+    Slice,
+)
+from capacity_core.periods import Period
+from capacity_core.reads import AggregateLevel, OldRows
+
+
+class PeriodAggregator(Protocol):
+    """The aggregates of every period, by the formulas of `rollup`; savepoints likewise."""
+
+    def aggregate_databases(self, period: Period, instance_id: int | None = None) -> None:
+        """Aggregate each database with a size in the period, of one instance or of all.
+
+        All are those that are active and not removed.
+        """
+        ...
+
+    def aggregate_instances(self, period: Period, instance_id: int | None = None) -> None:
+        """Aggregate the totals of one instance or of all that are active and not removed.
+
+        Weeks, months and quarters expect the databases' aggregates of the same period, which
+        tell of breaks.
+        """
+        ...
+
+    def aggregated(
+        self, level: AggregateLevel, period: Period, instance_id: int | None = None
+    ) -> Mapping[int, int]:
+        """Count the kept aggregates of the period by the id of their instance."""
+        ...
+
+    def days_against(self, day: date, instance_id: int | None = None) -> Sequence[date]:
+        """Find the later days with an aggregate that compares with that day, or one before it.
+
+        Days with one that compares with nothing are among them, oldest first.
+        """
+        ...
+
+
+class GrowthReads(Protocol):
+    """Questions about the history; each is answered without a lasting transaction."""
+
+    def database_growth(self, question: AggregateQuestion) -> Slice[DatabaseGrowth]: ...
+
+    def instance_growth(self, question: AggregateQuestion) -> Slice[InstanceGrowth]:
+        """Likewise for instances; a database name is not asked for."""
+        ...
+
+    def database_summary(self, question: AggregateQuestion) -> GrowthSummary: ...
+
+    def instance_summary(self, question: AggregateQuestion) -> GrowthSummary: ...
+
+
+class SeriesReads(Protocol):
+    """What a forecast is made of; each question is answered without a lasting transaction."""
+
+    def database_series(
+        self, instance_id: int, since: date, database_name: str | None = None
+    ) -> Mapping[str, Sequence[SeriesDay]]:
+        """The known sizes of each active database, or of one of them, oldest first.
+
+        A database without any is left out.
+        """
+        ...
+
+    def instance_series(self, instance_id: int, since: date) -> Sequence[SeriesDay]:
+        """The totals, measured and carried, oldest first; `method` changes where they broke."""
+        ...
+
+    def engine_ceilings(self, instance_id: int) -> Mapping[str, int]:
+        """The ceiling (bytes) that the latest known size of each active database came with."""
+        ...
+
+
+class Limits(Protocol):
+    """How large databases may become, as users say (bytes); no name: the whole instance."""
+
+    def set(self, instance_id: int, database_name: str | None, limit_bytes: int) -> None: ...
+
+    def remove(self, instance_id: int, database_name: str | None) -> None:
+        """Raises NotFoundError."""
+        ...
+
+    def all(self, instance_id: int) -> Mapping[str | None, int]: ...
+
+
+class Retention(Protocol):
+    """The end of days that are too old; their aggregates stay.
+
+    Of each database the last known size before a day is kept, and of each instance the last total:
+    they are what is carried, and what the first of the later days compares with.
+    """
+
+    def prunable(self, before: date) -> Mapping[int, OldRows]:
+        """Count what there is to delete, by the id of its instance, removed ones too."""
+        ...
+
+    def oldest_day(self) -> date | None:
+        """The first day with a row of any instance."""
+        ...
+
+    def delete_batch(self, instance_id: int, before: date, most: int) -> OldRows:
+        """Delete at most so many rows of each kind, the oldest first; returns how many.
+
+        From then on `pruned_before` says at least that day.
+        """
+        ...
+
+    def pruned_before(self) -> date | None:
+        """The day before which days are incomplete; it stays until this unit of work ends."""
+        ...
