@@ -11,11 +11,11 @@ from typing import Final
 
 from attrs import frozen
 
+from capacity_core.growth_ports import PeriodAggregator
 from capacity_core.growth_reads import InstanceLabel
 from capacity_core.messages import Text, text
 from capacity_core.model import Instance
 from capacity_core.periods import Period, PeriodType, period_of
-from capacity_core.growth_ports import PeriodAggregator
 from capacity_core.ports import Instances
 from capacity_core.reads import MAX_LIMIT, AggregateLevel, Paging
 

@@ -1,4 +1,4 @@
-"""The ports of growth: aggregates of every period, questions about the history, its end."""
+"""The ports of the history: its aggregates, questions about it, limits, and its end."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -16,7 +16,21 @@ from capacity_core.periods import Period
 from capacity_core.reads import AggregateLevel, OldRows
 
 
-class PeriodAggregator(Protocol):
+class CapacityAggregator(Protocol):
+    """The aggregates that a sync refreshes. Each call is a savepoint of its own.
+
+    If one raises, its writes are undone and the unit of work goes on unharmed. Every call may be
+    repeated: what says the same stays unwritten.
+    """
+
+    def calculate_daily_database_aggregations_for_instance(
+        self, instance_id: int, day: date
+    ) -> None: ...
+
+    def calculate_daily_aggregations_for_instance(self, instance_id: int, day: date) -> None: ...
+
+
+class PeriodAggregator(CapacityAggregator, Protocol):
     """The aggregates of every period, by the formulas of `rollup`; savepoints likewise."""
 
     def aggregate_databases(self, period: Period, instance_id: int | None = None) -> None:

@@ -1,6 +1,6 @@
 """Every port: what the core asks of the world. Adapters fit them without inheriting."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from datetime import date, datetime
@@ -17,14 +17,6 @@ from capacity_core.growth_ports import (
     Retention,
     SeriesReads,
 )
-from capacity_core.growth_reads import (
-    AggregateQuestion,
-    DatabaseGrowth,
-    GrowthSummary,
-    InstanceGrowth,
-    SeriesDay,
-    Slice,
-)
 from capacity_core.inventory import InventoryChange
 from capacity_core.model import (
     CapacityReport,
@@ -35,13 +27,10 @@ from capacity_core.model import (
     Moment,
     Secret,
 )
-from capacity_core.periods import Period
 from capacity_core.reads import (
-    AggregateLevel,
     DatabaseRow,
     DateRange,
     InstanceDay,
-    OldRows,
     Page,
     Paging,
     SizeRow,
@@ -124,20 +113,6 @@ class CapacityRepository(Protocol):
         False, and nothing written, if the total does not fit into 64 bits.
         """
         ...
-
-
-class CapacityAggregator(Protocol):
-    """The aggregates that a sync refreshes. Each call is a savepoint of its own.
-
-    If one raises, its writes are undone and the unit of work goes on unharmed. Every call may be
-    repeated: what says the same stays unwritten.
-    """
-
-    def calculate_daily_database_aggregations_for_instance(
-        self, instance_id: int, day: date
-    ) -> None: ...
-
-    def calculate_daily_aggregations_for_instance(self, instance_id: int, day: date) -> None: ...
 
 
 class Instances(Protocol):

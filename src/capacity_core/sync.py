@@ -11,6 +11,7 @@ from attrs import evolve, field, frozen
 
 from capacity_core.decisions import DECISIONS, Decision, Keep
 from capacity_core.errors import ConflictError, EngineNotSupportedError
+from capacity_core.growth_ports import CapacityAggregator
 from capacity_core.inventory import InventoryChange, account_for, reconcile
 from capacity_core.messages import text
 from capacity_core.model import (
@@ -27,7 +28,7 @@ from capacity_core.model import (
     Scenario,
     Unmeasured,
 )
-from capacity_core.ports import CapacityAggregator, CapacityRepository, CapacitySyncCoordinator
+from capacity_core.ports import CapacityRepository, CapacitySyncCoordinator
 from capacity_core.result import InstanceCapacitySyncActionResult, SyncWarning
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,6 @@ from tests.stores import (
     execute,
     new_database,
     on_day,
-    report_of,
     rows,
     stage,
     sync,
@@ -169,6 +168,6 @@ def test_a_full_disk_undoes_the_whole_transaction(sqlite_template: Path, tmp_pat
 
 def test_a_row_needs_its_instance(real_store: Store) -> None:
     with pytest.raises(StoreError), real_store.begin() as work:
-        work.repository.save_database_stats(999, report_of({"a": 1}), on_day(0))
+        work.repository.update_instance_total_size(999, on_day(0))
     with pytest.raises(StoreError), real_store.begin() as work:
         work.credentials.seal(evolve(an_instance(), id=999), Secret("x"))

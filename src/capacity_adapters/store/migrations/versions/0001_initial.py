@@ -28,6 +28,10 @@ def upgrade() -> None:
         create()
 
 
+def _instance_number() -> sa.Column[Any]:
+    return sa.Column("instance_id", ID, primary_key=True, autoincrement=False)
+
+
 def _instance_id() -> sa.Column[Any]:
     return sa.Column(
         "instance_id", ID, sa.ForeignKey("instances.id"), primary_key=True, autoincrement=False
@@ -119,7 +123,7 @@ def _create_databases() -> None:
 def _create_stats() -> None:
     op.create_table(
         "database_size_stats",
-        _instance_id(),
+        _instance_number(),
         _key("database_name", NAME),
         _key("collected_date", sa.Date),
         *_optional(sa.BigInteger, "size_bytes", "data_size_bytes", "log_size_bytes"),
@@ -154,7 +158,7 @@ def _create_database_aggregations() -> None:
     big, percent = sa.BigInteger, sa.Double
     op.create_table(
         "database_size_aggregations",
-        _instance_id(),
+        _instance_number(),
         _key("database_name", NAME),
         *_period(),
         *_required(big, "size_sum_bytes", "max_size_bytes", "min_size_bytes"),

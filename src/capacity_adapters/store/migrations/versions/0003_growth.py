@@ -19,9 +19,14 @@ UPDATE instance_size_aggregations SET first_total_size_bytes = total_size_sum_by
     last_total_size_bytes = total_size_sum_bytes,
     partial_days = CASE WHEN measured_count_sum < active_count_sum THEN 1 ELSE 0 END
 """
+# Instances are never deleted; on SQLite, which would copy the table, the key does no harm.
+_DROP_KEY = "ALTER TABLE {0} DROP CONSTRAINT IF EXISTS {0}_instance_id_fkey"
 
 
 def upgrade() -> None:
+    if op.get_bind().dialect.name == "postgresql":
+        for table in ("database_size_stats", "database_size_aggregations"):
+            op.execute(_DROP_KEY.format(table))
     op.add_column("database_size_stats", sa.Column("identity", sa.Text))
     for table, names in (
         ("database_size_aggregations", ("first_size_bytes", "last_size_bytes")),
