@@ -38,7 +38,7 @@ def _upsert(table: Table, values: str) -> Statement:
     )
 
 
-_LATELY: Final = timedelta(days=7)  # where the last known day before a day is looked for first
+_ONE_DAY: Final = timedelta(days=1)
 
 
 @frozen
@@ -120,7 +120,7 @@ class StoreAggregator:
             values["instance_id"] = sought(instance_id)
         if period.type is PeriodType.DAILY:
             statement = chosen.day
-            values |= {"day": period.start, "lately": period.start - _LATELY}
+            values |= {"day": period.start, "yesterday": period.start - _ONE_DAY}
         else:
             statement = chosen.longer
             values |= span_of(period)

@@ -19,25 +19,45 @@ _PERCENTS: Final = {
 }
 
 
+_COLUMNS: Final = (
+    "collected_date",
+    "method",
+    "identity",
+    "size_bytes",
+    "data_size_bytes",
+    "log_size_bytes",
+)
+_SIZES_OF: Final = f"""SELECT instance_id, database_name, {", ".join(_COLUMNS)}
+    FROM database_size_stats
+    WHERE {{owner}} AND collected_date = {{day}} AND size_bytes IS NOT NULL"""  # noqa: S608 -- ours
+# Nearly every size was known the day before, which is read at once; the others are looked up.
+_EARLIER: Final = ", ".join(
+    f"coalesce(yesterday.{name}, earlier.{name}) AS earlier_{name}" for name in _COLUMNS
+)
+
+
 def daily_databases(owner: str) -> str:
     """Select the columns of `database_size_aggregations`, in their order, for the day :day."""
     return f"""
 WITH today AS MATERIALIZED (
-    SELECT instance_id, database_name, method, identity, size_bytes, data_size_bytes, log_size_bytes
-    FROM database_size_stats
-    WHERE {owner} AND collected_date = :day AND size_bytes IS NOT NULL
+    {_SIZES_OF.format(owner=owner, day=":day")}
+), yesterday AS MATERIALIZED (
+    {_SIZES_OF.format(owner=owner, day=":yesterday")}
 ), series AS MATERIALIZED (
-    SELECT today.*, earlier.collected_date AS baseline_date,
-        coalesce(earlier.method <> today.method, false)
-            OR coalesce(earlier.identity <> today.identity, false) AS is_break,
-        earlier.size_bytes AS earlier_size, earlier.data_size_bytes AS earlier_data,
-        earlier.log_size_bytes AS earlier_log
-    FROM today {{last_known_before}}
-), compared AS MATERIALIZED (
-    SELECT series.*, CASE WHEN NOT is_break THEN earlier_size END AS size_before,
-        CASE WHEN NOT is_break THEN earlier_data END AS data_size_before,
-        CASE WHEN NOT is_break THEN earlier_log END AS log_size_before
+    SELECT today.*, {_EARLIER}
+    FROM today {{beside}} yesterday ON yesterday.instance_id = today.instance_id
+        AND yesterday.database_name = today.database_name
+    {{long_before}}
+    WHERE coalesce(today.size_bytes, -1) >= 0
+), judged AS MATERIALIZED (
+    SELECT series.*, coalesce(earlier_method <> method, false)
+        OR coalesce(earlier_identity <> identity, false) AS is_break
     FROM series
+), compared AS MATERIALIZED (
+    SELECT judged.*, CASE WHEN NOT is_break THEN earlier_size_bytes END AS size_before,
+        CASE WHEN NOT is_break THEN earlier_data_size_bytes END AS data_size_before,
+        CASE WHEN NOT is_break THEN earlier_log_size_bytes END AS log_size_before
+    FROM judged
 ), grown AS MATERIALIZED (
     SELECT compared.*, {_PERCENTS["size"]} AS percent FROM compared
 )
@@ -46,7 +66,7 @@ SELECT instance_id, database_name, 'daily', :day, :day, 1, size_bytes, size_byte
     data_size_bytes,
     CASE WHEN log_size_bytes IS NULL THEN 0 ELSE 1 END, log_size_bytes, log_size_bytes,
     log_size_bytes,
-    baseline_date, size_bytes - size_before, data_size_bytes - data_size_before,
+    earlier_collected_date, size_bytes - size_before, data_size_bytes - data_size_before,
     log_size_bytes - log_size_before,
     percent, {_PERCENTS["data_size"]}, {_PERCENTS["log_size"]}, percent,
     is_break, size_bytes, size_bytes, {TREND}
@@ -54,15 +74,20 @@ FROM grown WHERE true
 """  # noqa: S608 -- our own names
 
 
+def _methods_of(day: str) -> str:
+    return f"""SELECT database_name, method FROM database_size_stats
+            WHERE instance_id = today.instance_id AND collected_date = {day}
+                AND size_bytes IS NOT NULL"""  # noqa: S608 -- our own names
+
+
 def _method_on(day: str) -> str:
     """Look up how the size that counts for the day was found out: its own or a carried one."""
-    method = """SELECT stats.method FROM database_size_stats AS stats
+    return f"""(
+            SELECT stats.method FROM database_size_stats AS stats
             WHERE stats.instance_id = known.instance_id
-                AND stats.database_name = known.database_name AND stats.size_bytes IS NOT NULL"""
-    return f"""coalesce(
-            ({method} AND stats.collected_date = {day}),
-            ({method} AND stats.collected_date < {day}
-            ORDER BY stats.collected_date DESC LIMIT 1))"""
+                AND stats.database_name = known.database_name
+                AND stats.collected_date <= {day} AND stats.size_bytes IS NOT NULL
+            ORDER BY stats.collected_date DESC LIMIT 1)"""  # noqa: S608 -- our own names
 
 
 def daily_instances(owner: str) -> str:
@@ -82,10 +107,17 @@ WITH today AS MATERIALIZED (
     FROM instance_size_stats AS stats WHERE {owner} AND collected_date = :day
 ), series AS MATERIALIZED (
     SELECT today.*, baseline_date IS NOT NULL AND EXISTS (
-        SELECT 1 FROM instance_databases AS known
-        WHERE known.instance_id = today.instance_id AND known.is_active
-            AND {_method_on(":day")} <> coalesce({_method_on("today.baseline_date")},
-            CASE WHEN known.first_seen_date <= today.baseline_date THEN '' END)) AS is_break
+        SELECT 1 FROM (
+            SELECT instance_id, database_name, first_seen_date FROM instance_databases
+            WHERE instance_id = today.instance_id AND is_active) AS known
+        {{beside}} ({_methods_of(":day")}) AS own ON own.database_name = known.database_name
+        {{beside}} ({_methods_of("today.baseline_date")}) AS base
+            ON base.database_name = known.database_name
+        WHERE coalesce(known.instance_id, 0) > 0
+            AND CASE WHEN own.method IS NOT NULL AND base.method IS NOT NULL
+            THEN own.method <> base.method
+            ELSE {_method_on(":day")} <> coalesce({_method_on("today.baseline_date")},
+            CASE WHEN known.first_seen_date <= today.baseline_date THEN '' END) END) AS is_break
     FROM today
 ), compared AS MATERIALIZED (
     SELECT series.*, CASE WHEN NOT is_break THEN (

@@ -15,9 +15,11 @@ from capacity_core.model import MAX_BYTES
 
 Statement = Mapping[str, TextClause]
 
+# Where the day before knows no size of a database: the columns of the last known day, or that day.
 _EARLIER: Final = """SELECT stats.{0} FROM database_size_stats AS stats
         WHERE stats.instance_id = today.instance_id AND stats.database_name = today.database_name
-            AND stats.collected_date < {1} AND stats.size_bytes IS NOT NULL"""
+            AND stats.collected_date < :yesterday AND stats.size_bytes IS NOT NULL
+        ORDER BY stats.collected_date DESC LIMIT 1"""
 
 # `item` holds one row of the JSON parameter; `->>` reads its columns (SQLite 3.38). SQLite's
 # sum() fails beyond 64 bits, so it adds up halves; its CAST alone makes numbers whole.
@@ -30,11 +32,9 @@ _BLANKS: Final = {
         "beside": "FULL JOIN",
         "by_byte": ' COLLATE "C"',
         "whole": "trunc",
-        "last_known_before": f"""LEFT JOIN LATERAL (
-        ({_EARLIER.format("*", ":day")} AND stats.collected_date >= :lately
-        ORDER BY stats.collected_date DESC LIMIT 1)
-        UNION ALL ({_EARLIER.format("*", ":lately")}
-        ORDER BY stats.collected_date DESC LIMIT 1) LIMIT 1) AS earlier ON true""",
+        "long_before": f"""LEFT JOIN LATERAL (
+        {_EARLIER.format("*").replace("WHERE", "WHERE yesterday.instance_id IS NULL AND", 1)}
+        ) AS earlier ON true""",
         "unhurried": ", (SELECT set_config('synchronous_commit', 'off', true)) AS unhurried",
     },
     "sqlite": {
@@ -45,10 +45,10 @@ _BLANKS: Final = {
         "beside": "LEFT JOIN",
         "by_byte": "",
         "whole": "",
-        "last_known_before": f"""LEFT JOIN database_size_stats AS earlier
-        ON earlier.instance_id = today.instance_id AND earlier.database_name = today.database_name
-        AND earlier.collected_date = (
-        {_EARLIER.format("collected_date", ":day")} ORDER BY stats.collected_date DESC LIMIT 1)""",
+        "long_before": f"""LEFT JOIN database_size_stats AS earlier
+        ON yesterday.instance_id IS NULL AND earlier.instance_id = today.instance_id
+        AND earlier.database_name = today.database_name
+        AND earlier.collected_date = ({_EARLIER.format("collected_date")})""",
         "unhurried": "",
     },
 }
@@ -57,7 +57,7 @@ _TYPES: Final[Mapping[str, TypeEngine[Any]]] = {
     "instance_id": BigInteger(),
     "owners": BigInteger(),
     "day": Date(),
-    "lately": Date(),
+    "yesterday": Date(),
     "kind": Text(),
     "since": Date(),
     "start": Date(),
