@@ -41,11 +41,11 @@ def daily_databases(owner: str) -> str:
     return f"""
 WITH today AS MATERIALIZED (
     {_SIZES_OF.format(owner=owner, day=":day")}
-), yesterday AS MATERIALIZED (
-    {_SIZES_OF.format(owner=owner, day=":yesterday")}
 ), series AS MATERIALIZED (
     SELECT today.*, {_EARLIER}
-    FROM today {{beside}} yesterday ON yesterday.instance_id = today.instance_id
+    FROM today {{beside}} (
+        {_SIZES_OF.format(owner=owner, day=":yesterday")}
+        ) AS yesterday ON yesterday.instance_id = today.instance_id
         AND yesterday.database_name = today.database_name
     {{long_before}}
     WHERE coalesce(today.size_bytes, -1) >= 0
