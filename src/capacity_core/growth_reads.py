@@ -92,8 +92,10 @@ class Slice(Generic[Item]):
 class GrowthSummary:
     """The latest aggregate of every series that a question is about, added up.
 
-    `total_size_bytes` is the sum of their averages in whole bytes, `change_bytes` of the changes
-    that are known, `unknown_changes` how many are not.
+    A database that is no longer active is no part of it. `oldest_start` and `newest_start` begin
+    the oldest and the newest of the periods added. `total_size_bytes` is the sum of their averages
+    in whole bytes, `change_bytes` of the changes that are known, `unknown_changes` how many are
+    not.
     """
 
     series_count: int
@@ -102,6 +104,8 @@ class GrowthSummary:
     max_size_bytes: int | None
     change_bytes: int | None
     unknown_changes: int
+    oldest_start: date | None = None
+    newest_start: date | None = None
 
 
 @frozen

@@ -1,5 +1,6 @@
 """Registering and changing instances: what their fields may hold."""
 
+import os.path
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -162,7 +163,8 @@ def _address(fields: InstanceFields, engine: EngineFacts) -> Address:
     if engine.default_port is None:
         _refuse(engine, {"host": fields.host, "port": fields.port})
         check_text("path", fields.path or "", required=True)
-        return FileAddress(fields.path or "")
+        # The same folder in other words (`..`) is the same instance; links stay as they are.
+        return FileAddress(os.path.normpath(fields.path or ""))
     _refuse(engine, {"path": fields.path})
     host, port = fields.host, fields.port
     if host is None:

@@ -15,6 +15,7 @@ from capacity_http.facade import Facade
 SCOPE = "capacity_scope"
 PUBLIC = "public"
 KNOWN_INSTANCE = "capacity_known_instance"
+KNOWN_QUERY = "capacity_known_query"  # the route refuses query parameters that it does not take
 
 _BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
 _ID = re.compile(r"[1-9][0-9]{0,18}")

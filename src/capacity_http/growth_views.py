@@ -86,12 +86,15 @@ class GrowthData(Generic[Item]):
 
 @frozen(kw_only=True)
 class SummaryView:
-    """The latest of the asked periods of every series, added up: averages, and known changes.
+    """The latest of the asked periods of every active series, added up: averages, known changes.
 
+    `oldest_period_start` and `newest_period_start` begin the oldest and the newest that was added.
     `unknown_changes` series have no known change. `avg_size_bytes` is the mean of the series.
     """
 
     period_type: PeriodType
+    oldest_period_start: str | None
+    newest_period_start: str | None
     total_instances: int
     total_size_bytes: int
     total_size_mb: int
@@ -218,6 +221,8 @@ def _summary(found: GrowthSummary, kind: PeriodType) -> dict[str, Any]:
     average = whole_average(total, count) if count else None
     return {
         "period_type": kind,
+        "oldest_period_start": _iso(found.oldest_start),
+        "newest_period_start": _iso(found.newest_start),
         "total_instances": found.instance_count,
         "total_size_bytes": total,
         "total_size_mb": mebibytes(total),
@@ -232,6 +237,10 @@ def _summary(found: GrowthSummary, kind: PeriodType) -> dict[str, Any]:
 
 def _counted(total: int, limit: int) -> dict[str, int]:
     return {"total": total, "pages": -(-total // limit)}
+
+
+def _iso(day: date | None) -> str | None:
+    return None if day is None else day.isoformat()
 
 
 def _mb(size: int | None) -> int | None:

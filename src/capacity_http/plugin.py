@@ -13,7 +13,7 @@ from capacity_http.errors import error_handlers_of
 from capacity_http.facade import Facade
 from capacity_http.openapi import BEARER, SECURITY
 from capacity_http.routes import api_routes, health_routes
-from capacity_http.routes.parameters import listing_of, paging_of, question_of
+from capacity_http.routes.parameters import DEPENDENCIES, refuse_unknown
 
 MAX_BODY_BYTES = 1024 * 1024
 
@@ -58,12 +58,12 @@ class CapacityPlugin(InitPlugin):
                 *health_routes(),
                 Router("/api/v1", route_handlers=api_routes(), security=[{BEARER: []}]),
             ],
-            guards=[guard_of(self.facade)],
+            guards=[guard_of(self.facade), refuse_unknown],
             dependencies={
                 "facade": Provide(lambda: self.facade, sync_to_thread=False),
-                "paging": Provide(paging_of, sync_to_thread=False),
-                "question": Provide(question_of, sync_to_thread=False),
-                "listing": Provide(listing_of, sync_to_thread=False),
+                **{
+                    name: Provide(made, sync_to_thread=False) for name, made in DEPENDENCIES.items()
+                },
             },
             exception_handlers=error_handlers_of(self.facade),
             request_max_body_size=MAX_BODY_BYTES,

@@ -24,6 +24,7 @@ def test_every_engine_of_ours_is_listed_with_its_driver(cli: Cli) -> None:
     lines = said.out.splitlines()
     assert [line.split()[0] for line in lines[1 : 1 + len(BUILT_IN)]] == list(BUILT_IN)
     assert " ".join(lines[1].split()).startswith("postgresql postgres, pg 5432 psycopg 3.")
+    assert "\\n" not in said.out
     listed = cli("engines", "--json").data
     assert [each["db_type"] for each in listed["engines"]] == list(BUILT_IN)
     assert {each["source"] for each in listed["engines"]} == {"built in"}

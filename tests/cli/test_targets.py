@@ -92,6 +92,17 @@ def test_a_sqlite_url_names_a_folder_or_file(
     )
 
 
+def test_a_folder_spelled_in_another_way_is_the_same_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "work")
+    for url, path in (("sqlite:///../files", "files"), (f"sqlite:///{tmp_path}/./link/", "link")):
+        fields = located_by(url, engine_of).fields
+        assert (fields.path, fields.name) == (str(tmp_path / path), path)
+
+
 def test_a_relative_path_that_is_not_there_may_have_been_meant_absolute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

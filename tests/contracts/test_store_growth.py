@@ -40,7 +40,10 @@ def instances(store: AnyStore, question: AggregateQuestion) -> Slice[InstanceGro
 
 def summaries(store: AnyStore, question: AggregateQuestion) -> tuple[GrowthSummary, GrowthSummary]:
     with store.begin() as work:
-        return work.growth.database_summary(question), work.growth.instance_summary(question)
+        both = work.growth.database_summary(question), work.growth.instance_summary(question)
+    # Of which periods they are is told apart.
+    first, second = (evolve(each, oldest_start=None, newest_start=None) for each in both)
+    return first, second
 
 
 def told(store: AnyStore, question: AggregateQuestion) -> list[Key]:
@@ -145,7 +148,7 @@ def test_rows_stay_of_what_is_disabled_or_gone_but_not_of_what_is_removed(
     assert {row.instance.id for row in instances(store, DAYS).rows} == {instance_id, disabled}
     assert databases(store, evolve(DAYS, instance_ids=(removed,))).rows == ()
     assert summaries(store, DAYS) == (
-        GrowthSummary(4, 2, 34, 12, 4, 2),
+        GrowthSummary(2, 2, 24, 12, 4, 0),
         GrowthSummary(2, 2, 24, 12, -6, 0),
     )
 
@@ -304,7 +307,7 @@ def test_a_kept_row_of_a_period_that_still_runs_is_no_answer(
         assert page.total == 2
     assert [row.aggregate.data_count for row in instances(store, WEEKS).rows] == [2]
     assert summaries(store, WEEKS) == (
-        GrowthSummary(2, 1, 21, 30, None, 2),
+        GrowthSummary(1, 1, 20, 30, None, 1),
         GrowthSummary(1, 1, 21, 30, None, 1),
     )
 
@@ -321,6 +324,24 @@ def test_a_summary_takes_the_running_period_where_there_is_one(
     ended = evolve(WEEKS, days=DateRange(None, on_day(19).day))
     assert summaries(store, ended)[0] == GrowthSummary(3, 2, 107, 90, -20, 2)
     assert summaries(store, evolve(ended, instance_ids=(other,)))[0].series_count == 2
+
+
+@pytest.mark.parametrize("kind", PeriodType)
+def test_a_summary_leaves_out_what_was_dropped_and_says_of_which_periods_it_is(
+    store: AnyStore, instance_id: int, kind: PeriodType
+) -> None:
+    other = add_instance(store, "other")
+    sync(store, other, {"a": 1000}, on_day(-21))
+    sync(store, instance_id, {"a": 10, "dropped": 100}, on_day(19))
+    sync(store, instance_id, {"a": 10}, on_day(20))
+    recompute(store, kind, -21, 19)
+    question = evolve(DAYS, period_type=kind)
+    found = summaries(store, question)
+    assert (found[0].series_count, found[0].total_size_bytes) == (2, 1010)
+    with store.begin() as work:
+        told = [work.growth.database_summary(question), work.growth.instance_summary(question)]
+    ends = [period_of(kind, on_day(number).day).start for number in (-21, 20)]
+    assert [[each.oldest_start, each.newest_start] for each in told] == [ends, ends]
 
 
 def test_averages_of_a_summary_are_rounded_each(store: AnyStore, instance_id: int) -> None:

@@ -180,3 +180,8 @@ def test_a_client_certificate_comes_with_its_key_and_a_mode_that_shows_it(
     with pytest.raises(InvalidInputError) as caught:
         new_instance(evolve(fields, tls=tls), ENGINES, NOON)
     assert caught.value.field == field
+
+
+def test_a_path_is_kept_in_its_plainest_spelling() -> None:
+    found = new_instance(evolve(FILES, path="/srv/a/.././files/"), ENGINES, NOON)
+    assert found.address == FileAddress("/srv/files")

@@ -295,6 +295,8 @@ def test_a_summary_adds_up_the_latest_of_every_series(service: Service) -> None:
     databases = data_of(service, f"{SUMMARIES[0]}?period_type=daily")["summary"]
     assert databases == {
         "period_type": "daily",
+        "oldest_period_start": "2026-03-10",
+        "newest_period_start": "2026-03-10",
         "total_databases": 3,
         "total_instances": 2,
         "total_size_bytes": 56,
@@ -309,6 +311,8 @@ def test_a_summary_adds_up_the_latest_of_every_series(service: Service) -> None:
     instances = data_of(service, f"{SUMMARIES[1]}?period_type=daily&db_type=pg")["summary"]
     assert instances == {
         "period_type": "daily",
+        "oldest_period_start": "2026-03-10",
+        "newest_period_start": "2026-03-10",
         "total_instances": 1,
         "total_size_bytes": 36,
         "total_size_mb": 1,
@@ -368,6 +372,17 @@ def test_a_wrong_question_is_refused(service: Service, query: str, field: str) -
 def test_a_wrong_page_of_a_list_is_refused(service: Service, query: str, field: str) -> None:
     for path in LISTS:
         refused(service.call("GET", f"{path}?{query}"), 400, field)
+
+
+@pytest.mark.parametrize("name", ["perid_type", "PERIOD_TYPE", "listing", "request"])
+def test_a_name_that_no_parameter_has_is_refused(service: Service, name: str) -> None:
+    forecast = f"/instances/{service.add()}/forecast"
+    for path in (*LISTS, *SUMMARIES, forecast):
+        refused(service.call("GET", f"{path}?{name}=monthly"), 400, name)
+        assert service.call("HEAD", f"{path}?{name}=monthly").status_code == 400
+    refused(service.call("POST", f"/capacity/aggregations?{name}=monthly"), 400, name)
+    refused(service.call("GET", f"{forecast}?instance_id=1"), 400, "instance_id")
+    assert service.call("GET", f"{forecast}?database_name=a").status_code != 400
 
 
 @pytest.mark.parametrize("value", ["-1", "x", "1.5", str(MAX_DAYS + 1)])

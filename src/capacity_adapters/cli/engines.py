@@ -16,10 +16,11 @@ WORDS = {
     "identity": "anew",
 }
 HEADERS = ("ENGINE", "ALIASES", "PORT", "DRIVER", "TELLS", "SOURCE")
-LEGEND = """\
-TELLS, beside sizes: log, used, ceiling = bytes of the log, in use, at most; system = which
-databases are the engine's own; complete = whether the login sees every database; anew = which
-database was dropped and made anew"""
+LEGEND = (  # a block is a line
+    "TELLS, beside sizes: log, used, ceiling = bytes of the log, in use, at most; system = which",
+    "databases are the engine's own; complete = whether the login sees every database; anew =",
+    "which database was dropped and made anew",
+)
 
 
 @click.command("engines")
@@ -53,7 +54,7 @@ def engines(_session: Session) -> Report:
     return done(
         {"engines": found.engines, "broken": found.broken},
         Table(HEADERS, rows, frozenset({"PORT"})),
-        LEGEND,
+        *LEGEND,
         *(f"not usable: {shown(said)}" for said in (*problems, *broken)),
     )
 

@@ -1,5 +1,6 @@
 """Which instance a command means: a name, an id, or a URL."""
 
+import os.path
 from collections.abc import Callable
 from itertools import chain, count
 from pathlib import Path
@@ -96,7 +97,7 @@ def _files(engine: EngineFacts, rest: str, name: str | None) -> Located:
     if not rest.startswith("/") or not rest.strip("/"):
         raise _bad_url(f"after {engine.db_type}:// comes /folder, or //folder from the root")
     written = Path(rest[1:])
-    path = written.absolute()
+    path = Path(os.path.normpath(written.absolute()))
     if not written.is_absolute() and not path.exists():
         note(
             f"warning: there is no {path}; "

@@ -1,5 +1,6 @@
 """How connections to an instance are protected, as options of a command."""
 
+import os.path
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -39,4 +40,4 @@ def changed_tls(old: Tls, given: Mapping[str, str | None]) -> Tls:
 
 def from_root(path: str) -> str:
     """Spell the path of a file so that it does not depend on the working directory."""
-    return str(Path(path).absolute()) if path else ""
+    return os.path.normpath(Path(path).absolute()) if path else ""

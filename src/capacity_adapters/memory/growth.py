@@ -45,7 +45,8 @@ class MemoryGrowth:
         return _slice(_instances(self._work.read(), question), question)
 
     def database_summary(self, question: AggregateQuestion) -> GrowthSummary:
-        return _summary(_databases(self._work.read(), question))
+        state = self._work.read()
+        return _summary([row for row in _databases(state, question) if _is_active(state, row)])
 
     def instance_summary(self, question: AggregateQuestion) -> GrowthSummary:
         return _summary(_instances(self._work.read(), question))
@@ -129,6 +130,7 @@ def _summary(rows: Sequence[DatabaseGrowth | InstanceGrowth]) -> GrowthSummary:
     }
     figures = [_figures(row.aggregate) for row in latest.values()]
     changes = [each.change for each in figures if each.change is not None]
+    starts = [row.period.start for row in latest.values()]
     return GrowthSummary(
         series_count=len(figures),
         instance_count=len({owner for owner, _ in latest}),
@@ -136,7 +138,14 @@ def _summary(rows: Sequence[DatabaseGrowth | InstanceGrowth]) -> GrowthSummary:
         max_size_bytes=max((each.largest for each in figures), default=None),
         change_bytes=sum(changes) if changes else None,
         unknown_changes=len(figures) - len(changes),
+        oldest_start=min(starts, default=None),
+        newest_start=max(starts, default=None),
     )
+
+
+def _is_active(state: State, row: DatabaseGrowth) -> bool:
+    known = state.databases.get(row.instance.id, {}).get(row.database_name)
+    return known is not None and known.is_active
 
 
 def _figures(row: DatabaseAggregate | InstanceAggregate) -> _Figures:

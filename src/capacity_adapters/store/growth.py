@@ -80,7 +80,7 @@ class StoreGrowth:
             computed = None if asked.running is None else asked.computed(connection)
             summary = _figures_of(_latest(asked, computed).subquery(), level)
             found = connection.execute(summary, asked.values).one()
-        series, owners, high, low, largest, changes, change_high, change_low = found
+        series, owners, high, low, largest, changes, change_high, change_low, *starts = found
         return GrowthSummary(
             series_count=series,
             instance_count=owners,
@@ -88,13 +88,15 @@ class StoreGrowth:
             max_size_bytes=largest,
             change_bytes=int(change_high) * _HALF + int(change_low) if changes else None,
             unknown_changes=series - changes,
+            oldest_start=starts[0],
+            newest_start=starts[1],
         )
 
 
 def _latest(asked: Asked, computed: FromClause | None) -> Any:
-    """Select the last row of every series: the computed one, else the last that was kept."""
+    """Select the last row of every active series: the computed one, else the last that was kept."""
     level, table = asked.level, asked.level.table
-    known = asked.known().subquery()
+    known = asked.known().where(*level.active).subquery()
     start = (
         select(table.c.period_start)
         .where(*asked.when(table), *(table.c[key.name] == key for key in known.c))
@@ -116,11 +118,16 @@ def _latest(asked: Asked, computed: FromClause | None) -> Any:
             *(table.c[key.name] == key for key in last.c),
         ),
     )
-    return kept if computed is None else union_all(select(*_figures(computed, level)), kept)
+    if computed is None:
+        return kept
+    active = and_(*(computed.c[name] == known.c[name] for name in level.series))
+    running = select(*_figures(computed, level)).join_from(computed, known, active)
+    return union_all(running, kept)
 
 
 def _figures(rows: FromClause, level: Level) -> list[Any]:
-    names = ("instance_id", "data_count", level.size_sum, level.largest, level.change)
+    figures = (level.size_sum, level.largest, level.change)
+    names = ("instance_id", "period_start", "data_count", *figures)
     return [rows.c[name] for name in names]
 
 
@@ -137,6 +144,8 @@ def _figures_of(rows: FromClause, level: Level) -> Select[*tuple[Any, ...]]:
         func.count(change),
         func.sum(change // _HALF),
         func.sum(change % _HALF),
+        func.min(rows.c.period_start),
+        func.max(rows.c.period_start),
     )
 
 

@@ -41,7 +41,8 @@ from capacity_core.periods import Period, start_of
 class Level:
     """What tells the two levels apart: their tables, what names a series, and their figures.
 
-    `known` lists every series, `days` holds the days from which a running period is computed.
+    `known` lists every series, `days` holds the days from which a running period is computed;
+    `active` narrows `known` to those that still count.
     """
 
     table: Table
@@ -52,6 +53,7 @@ class Level:
     largest: str
     change: str
     percent: str
+    active: tuple[ColumnElement[bool], ...] = ()
 
 
 DATABASES: Final = Level(
@@ -63,6 +65,7 @@ DATABASES: Final = Level(
     "max_size_bytes",
     "size_change_bytes",
     "size_change_percent",
+    (instance_databases.c.is_active,),
 )
 INSTANCES: Final = Level(
     instance_size_aggregations,

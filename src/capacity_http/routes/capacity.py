@@ -18,7 +18,7 @@ from capacity_core.messages import text
 from capacity_core.periods import PeriodType
 from capacity_core.reads import DateRange
 from capacity_http.asking import AnyRequest
-from capacity_http.auth import SCOPE
+from capacity_http.auth import KNOWN_QUERY, SCOPE
 from capacity_http.dto import AggregationRange, decode
 from capacity_http.facade import Facade, done
 from capacity_http.growth_views import (
@@ -59,7 +59,7 @@ Question = NamedDependency[AggregateQuestion]
 @get(
     f"{PATH}/databases",
     operation_id="list_database_growth",
-    opt={SCOPE: Scope.VIEW},
+    opt={SCOPE: Scope.VIEW, KNOWN_QUERY: True},
     responses=answers(GrowthData[DatabaseGrowthItem]),
     tags=TAGS,
 )
@@ -82,7 +82,7 @@ async def database_growth(
 @get(
     f"{PATH}/databases/summary",
     operation_id="summarize_database_growth",
-    opt={SCOPE: Scope.VIEW},
+    opt={SCOPE: Scope.VIEW, KNOWN_QUERY: True},
     responses=answers(DatabaseSummaryData),
     tags=TAGS,
 )
@@ -93,7 +93,7 @@ async def database_summary(
     period_type: RequiredType = None,
     database_name: ExactName = None,
 ) -> Response[bytes]:
-    """Add up the latest period of every database that a list would show."""
+    """Add up the latest period of every active database that a list would show."""
 
     def work(asked: Asked) -> Answer:
         kind = _required(period_type)
@@ -107,7 +107,7 @@ async def database_summary(
 @get(
     f"{PATH}/instances",
     operation_id="list_instance_growth",
-    opt={SCOPE: Scope.VIEW},
+    opt={SCOPE: Scope.VIEW, KNOWN_QUERY: True},
     responses=answers(GrowthData[InstanceGrowthItem]),
     tags=TAGS,
 )
@@ -130,7 +130,7 @@ async def instance_growth(
 @get(
     f"{PATH}/instances/summary",
     operation_id="summarize_instance_growth",
-    opt={SCOPE: Scope.VIEW},
+    opt={SCOPE: Scope.VIEW, KNOWN_QUERY: True},
     responses=answers(InstanceSummaryData),
     tags=TAGS,
 )
@@ -156,7 +156,7 @@ async def instance_summary(
     f"{PATH}/aggregations",
     operation_id="recompute_aggregations",
     status_code=200,
-    opt={SCOPE: Scope.ADMIN},
+    opt={SCOPE: Scope.ADMIN, KNOWN_QUERY: True},
     responses=answers(AggregationData, 404, 413),
     operation_class=operation_with(AggregationRange, required=False),
     tags=TAGS,

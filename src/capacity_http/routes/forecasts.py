@@ -10,7 +10,7 @@ from capacity_core.answer import Answer, Asked
 from capacity_core.forecast_views import InstanceForecastView, instance_forecast_view
 from capacity_core.messages import text
 from capacity_http.asking import AnyRequest
-from capacity_http.auth import KNOWN_INSTANCE, SCOPE
+from capacity_http.auth import KNOWN_INSTANCE, KNOWN_QUERY, SCOPE
 from capacity_http.facade import Facade, done
 from capacity_http.openapi import answers
 from capacity_http.routes.parameters import InstanceId
@@ -19,7 +19,7 @@ from capacity_http.routes.parameters import InstanceId
 @get(
     "/instances/{instance_id:str}/forecast",
     operation_id="forecast_instance",
-    opt={SCOPE: Scope.VIEW, KNOWN_INSTANCE: True},
+    opt={SCOPE: Scope.VIEW, KNOWN_INSTANCE: True, KNOWN_QUERY: True},
     responses=answers(InstanceForecastView, 404),
     tags=["growth"],
 )

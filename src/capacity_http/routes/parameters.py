@@ -1,10 +1,15 @@
 """Parameters that several routes take."""
 
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
-from typing import Annotated
+from functools import cache
+from inspect import signature
+from types import MappingProxyType
+from typing import Annotated, Any, Final
 
 from attrs import evolve
 from litestar.di import NamedDependency
+from litestar.handlers import BaseRouteHandler
 from litestar.params import FromQuery, PathParameter, QueryParameter
 
 from capacity_core.errors import InvalidInputError
@@ -14,6 +19,8 @@ from capacity_core.messages import text
 from capacity_core.model import MAX_BYTES as MAX_ID
 from capacity_core.periods import PeriodType
 from capacity_core.reads import MAX_LIMIT, MAX_PAGE, DateRange, Paging
+from capacity_http.asking import Connection
+from capacity_http.auth import KNOWN_QUERY
 from capacity_http.facade import Facade
 
 MAX_DATABASE_NAME = 255
@@ -75,6 +82,38 @@ def listing_of(
 ) -> AggregateQuestion:
     """Ask for a page of growth."""
     return evolve(question, period_type=period_type, order=order, paging=paging, count=count)
+
+
+# What handlers may ask for by name, beside their own parameters.
+DEPENDENCIES: Final[Mapping[str, Callable[..., object]]] = MappingProxyType(
+    {"paging": paging_of, "question": question_of, "listing": listing_of}
+)
+_NO_PARAMETERS: Final = frozenset({"request", "facade"})
+
+
+def refuse_unknown(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Guard routes that say KNOWN_QUERY: a slip in a name must not widen the answer.
+
+    Raises InvalidInputError.
+    """
+    if handler.opt.get(KNOWN_QUERY):
+        taken = _taken_by(handler.fn) - connection.path_params.keys()
+        for name in connection.query_params:
+            if name not in taken:
+                raise InvalidInputError(name, text("field.unknown", field=name))
+
+
+@cache
+def _taken_by(handler: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(_parameters_of(handler)) - _NO_PARAMETERS
+
+
+def _parameters_of(asking: Callable[..., Any]) -> Iterator[str]:
+    for name in signature(asking).parameters:
+        if name in DEPENDENCIES:
+            yield from _parameters_of(DEPENDENCIES[name])
+        else:
+            yield name
 
 
 def check_database_name(name: str) -> None:
