@@ -10,7 +10,7 @@ levels at once: the first time (insert), then again with nothing changed (update
 import argparse
 from collections.abc import Mapping
 from contextlib import ExitStack
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from tests.builders import an_instance
 from tests.servers import start_postgres, temporary
 
 from capacity_adapters.store import Store, open_store
-from capacity_core.periods import Period, PeriodType, period_of
+from capacity_core.periods import Period, PeriodType, last_complete
 
 LAST: Final = date(2026, 9, 30)
 TABLES: Final = """
@@ -169,7 +169,8 @@ def bench_aggregates(chosen: argparse.Namespace) -> None:
         instance_id = register(store)
         fill(connection, chosen, instance_id)
         for kind in PeriodType:
-            bench_period(store, connection, period_of(kind, LAST), instance_id, chosen.pairs)
+            complete = last_complete(kind, LAST + timedelta(days=1))
+            bench_period(store, connection, complete, instance_id, chosen.pairs)
 
 
 def main() -> None:

@@ -53,12 +53,12 @@ WITH today AS MATERIALIZED (
     SELECT series.*, coalesce(earlier_method <> method, false)
         OR coalesce(earlier_identity <> identity, false) AS is_break
     FROM series
-), compared AS MATERIALIZED (
+), compared AS (
     SELECT judged.*, CASE WHEN NOT is_break THEN earlier_size_bytes END AS size_before,
         CASE WHEN NOT is_break THEN earlier_data_size_bytes END AS data_size_before,
         CASE WHEN NOT is_break THEN earlier_log_size_bytes END AS log_size_before
     FROM judged
-), grown AS MATERIALIZED (
+), grown AS (
     SELECT compared.*, {_PERCENTS["size"]} AS percent FROM compared
 )
 SELECT instance_id, database_name, 'daily', :day, :day, 1, size_bytes, size_bytes, size_bytes,
