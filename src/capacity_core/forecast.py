@@ -2,19 +2,19 @@
 
 Growth is the median of the slopes between any two days (Theil-Sen). The interval does not trust
 a model: it is how far the changes over one day, two days ... strayed from that growth, and how far
-the growth of the latest days is from that of the longer window.
+the growth of the latest days is from that of the longer window. No line is taken for certain.
 """
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from enum import StrEnum, auto
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import ceil, floor
 from statistics import median
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from capacity_core.growth_reads import SeriesDay
 
@@ -32,6 +32,9 @@ REACH: Final = 1 / 3  # of the span: changes over more days are too few to tell 
 FEW: Final = 2.0  # changes seen: the fewer, the wider
 DRIFT: Final = 3.0  # growth may go on changing as it changed from window to window
 WIDENING: Final = 2.0  # beyond the reach, for each span of days
+DOUBT: Final = 1.0  # of the growth, shared by the days known: even a straight line may bend
+
+LARGE_STEP: Final = 7  # days of ordinary change: what a database that came or went moves a total by
 
 
 @frozen
@@ -90,8 +93,8 @@ class Growth:
         seen = bisect_left(self.spreads, days, key=lambda spread: spread.days)
         spread = self.spreads[min(seen, len(self.spreads) - 1)]
         beyond = 1 + WIDENING * max(0, days - spread.days) / self.span_days
-        drift = self.drift * days
-        return min(spread.low * beyond, drift), max(spread.high * beyond, drift)
+        drift, doubt = self.drift * days, DOUBT * abs(self.slope) * days / self.known_days
+        return min(spread.low * beyond, drift, -doubt), max(spread.high * beyond, drift, doubt)
 
 
 class ForecastStatus(StrEnum):
@@ -106,8 +109,9 @@ class ForecastStatus(StrEnum):
 class Forecast:
     """When a series reaches its ceiling (bytes).
 
-    The dates are there for `full_on` only; `latest` is None if it may never be full. `growth` is
-    that of the longest window with enough data, `growths` those of all windows that have.
+    `full_on` is there for that status only, `earliest` also for what is not growing but may;
+    `latest` is None if it may never be full. `over_on` is the last day on which it was over, if it
+    no longer is. `growth` is that of the longest window with enough data, `growths` those of all.
     """
 
     status: ForecastStatus
@@ -118,6 +122,7 @@ class Forecast:
     full_on: date | None = None
     earliest: date | None = None
     latest: date | None = None
+    over_on: date | None = None
 
     @property
     def growth(self) -> Growth | None:
@@ -129,22 +134,30 @@ def forecast(days: Sequence[SeriesDay], today: date, ceiling_bytes: int | None) 
     if not days:
         status = ForecastStatus.NOT_ENOUGH_DATA if ceiling_bytes else ForecastStatus.NO_CEILING
         return Forecast(status=status, ceiling_bytes=ceiling_bytes, last_day=None, size_bytes=None)
-    last, found = days[-1], growths(days, today)
+    last, found, over_on = days[-1], growths(days, today), None
     if ceiling_bytes is None:
         status = ForecastStatus.NO_CEILING
     elif last.size_bytes >= ceiling_bytes:
         status = ForecastStatus.ALREADY_OVER
-    elif not found:
-        status = ForecastStatus.NOT_ENOUGH_DATA
     else:
-        return _time_to_full(found, today, ceiling_bytes)
+        over_on = _over_on(days, ceiling_bytes)
+        if found:
+            return evolve(_time_to_full(found, today, ceiling_bytes), over_on=over_on)
+        status = ForecastStatus.NOT_ENOUGH_DATA
     return Forecast(
         status=status,
         ceiling_bytes=ceiling_bytes,
         last_day=last.day,
         size_bytes=last.size_bytes,
         growths=found,
+        over_on=over_on,
     )
+
+
+def _over_on(days: Sequence[SeriesDay], ceiling_bytes: int) -> date | None:
+    """Find the last day of the longest window on which it was at the ceiling or above."""
+    inside = [row for row in after_last_break(days) if (days[-1].day - row.day).days < WINDOWS[-1]]
+    return max((row.day for row in inside if row.size_bytes >= ceiling_bytes), default=None)
 
 
 def growths(days: Sequence[SeriesDay], today: date) -> tuple[Growth, ...]:
@@ -174,6 +187,23 @@ def after_last_break(days: Sequence[SeriesDay]) -> Sequence[SeriesDay]:
         if max(len(methods), len(identities)) > 2:  # noqa: PLR2004 -- unknown, and one known
             return days[place + 1 :]
     return days
+
+
+def whole_series(totals: Sequence[SeriesDay]) -> Sequence[SeriesDay]:
+    """Keep of the breaks of a total only large steps.
+
+    Its `identity` tells where databases came, went or were made anew. Small ones do so all the
+    time on some instances, and are growth like any other.
+    """
+    rows = [(before, row, (row.day - before.day).days) for before, row in pairwise(totals)]
+    moves = [abs(row.size_bytes - before.size_bytes) / days for before, row, days in rows]
+    most = LARGE_STEP * median(moves or [0.0])
+    steps = (
+        before.identity != row.identity and abs(row.size_bytes - before.size_bytes) > most * days
+        for before, row, days in rows
+    )
+    eras = accumulate(steps, initial=0)
+    return [evolve(row, identity=str(era)) for row, era in zip(totals, eras, strict=False)]
 
 
 def _has_enough(days: Sequence[SeriesDay], window: int, today: date) -> bool:
@@ -253,6 +283,6 @@ def _time_to_full(found: tuple[Growth, ...], today: date, ceiling_bytes: int) ->
         size_bytes=growth.size_bytes,
         growths=found,
         full_on=full_on,
-        earliest=full(lambda expected: expected.high) if is_growing else None,
+        earliest=full(lambda expected: expected.high),
         latest=full(lambda expected: expected.low) if is_growing else None,
     )

@@ -9,10 +9,11 @@ from attrs import frozen
 
 from capacity_core.backtest import Score, backtest
 from capacity_core.errors import InvalidInputError, NotFoundError
-from capacity_core.forecast import WINDOWS, Forecast, ForecastStatus, forecast
+from capacity_core.forecast import WINDOWS, Forecast, ForecastStatus, forecast, whole_series
 from capacity_core.messages import text
 from capacity_core.model import MAX_BYTES, Instance
 from capacity_core.ports import Begin, UnitOfWork
+from capacity_core.reads import DateRange, Paging
 
 _LATE_DAYS: Final = 7  # a window ends with the last known day, which need not be today
 
@@ -60,12 +61,13 @@ class CapacityForecasts:
             instance = work.instances.get(instance_id)
             names = _active(work, instance_id, database_name)
             series = work.series.database_series(instance_id, since, database_name)
-            totals = work.series.instance_series(instance_id, since)
             by_engine = work.series.engine_ceilings(instance_id)
             by_user = work.limits.all(instance_id)
+            is_whole = database_name is None and None in by_user
+            totals = work.series.instance_series(instance_id, since) if is_whole else ()
         whole = None
-        if database_name is None and None in by_user:
-            found = forecast(totals, self.today, by_user[None])
+        if is_whole:
+            found = forecast(whole_series(totals), self.today, by_user[None])
             whole = DatabaseForecast(None, CeilingSource.LIMIT, found)
         rows = []
         for name in names:
@@ -87,10 +89,11 @@ class CapacityForecasts:
                 for name in names
             )
 
-    def set_limit(self, instance_id: int, database_name: str | None, limit_bytes: int) -> None:
+    def set_limit(self, instance_id: int, database_name: str | None, limit_bytes: int) -> bool:
         """Say how large a database, or the whole instance, may become.
 
-        Raises InvalidInputError, and NotFoundError for a database that was never seen.
+        False: it is kept for a database that is not there any more. Raises InvalidInputError, and
+        NotFoundError for a database that was never seen.
         """
         if not 1 <= limit_bytes <= MAX_BYTES:
             raise InvalidInputError("limit_bytes", text("field.limit", most=MAX_BYTES))
@@ -101,6 +104,7 @@ class CapacityForecasts:
                 raise _database_missing(database_name)
             work.limits.set(instance_id, database_name, limit_bytes)
             work.commit()
+        return database_name is None or known[database_name]
 
     def remove_limit(self, instance_id: int, database_name: str | None) -> None:
         """Raises NotFoundError."""
@@ -125,8 +129,12 @@ def _active(work: UnitOfWork, instance_id: int, database_name: str | None) -> li
     names = [name for name, is_active in known.items() if is_active]
     if database_name is None:
         return names
-    if database_name not in names:
+    if database_name not in known:
         raise _database_missing(database_name)
+    if database_name not in names:
+        kept = work.reads.history(instance_id, database_name, DateRange(), Paging(limit=1)).rows
+        days = [row.collected_date.isoformat() for row in kept] or ["-"]
+        raise NotFoundError(text("error.database_gone", name=repr(database_name), day=days[0]))
     return [database_name]
 
 
@@ -140,9 +148,10 @@ def _nearest(by_engine: int | None, by_user: int | None) -> tuple[int | None, Ce
     return by_engine, None if by_engine is None else CeilingSource.ENGINE
 
 
-def _soonest_first(row: DatabaseForecast) -> tuple[date, int, str]:
+def _soonest_first(row: DatabaseForecast) -> tuple[date, date, int, str]:
     """What is over comes before any date, what has none after, by size."""
     found = row.forecast
     is_over = found.status is ForecastStatus.ALREADY_OVER
     day = date.min if is_over else found.full_on or date.max
-    return day, -(found.size_bytes or 0), row.database_name or ""
+    may_be = found.earliest or date.max
+    return day, may_be, -(found.size_bytes or 0), row.database_name or ""

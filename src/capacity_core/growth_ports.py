@@ -89,7 +89,7 @@ class SeriesReads(Protocol):
         ...
 
     def instance_series(self, instance_id: int, since: date) -> Sequence[SeriesDay]:
-        """The totals, measured and carried, oldest first; `method` changes where they broke."""
+        """The totals, measured and carried, oldest first; see `totals_of`."""
         ...
 
     def engine_ceilings(self, instance_id: int) -> Mapping[str, int]:

@@ -1,5 +1,6 @@
 """What lists, summaries and forecasts ask of the history, and their answers, as values."""
 
+from collections.abc import Iterable, Sequence
 from datetime import date
 from enum import StrEnum, auto
 from typing import Generic, TypeVar
@@ -116,3 +117,30 @@ class SeriesDay:
     size_bytes: int
     method: str | None = None
     identity: str | None = None
+
+
+@frozen
+class TotalDay:
+    """The total of an instance, measured and carried.
+
+    `is_break` says that a method of one of its databases changed, `is_changed` that one of them is
+    new, was made anew, or broke otherwise.
+    """
+
+    day: date
+    size_bytes: int
+    active_count: int
+    is_break: bool
+    is_changed: bool
+
+
+def totals_of(days: Iterable[TotalDay]) -> Sequence[SeriesDay]:
+    """Make a series of totals: `method` changes at a break, `identity` where databases changed."""
+    found: list[SeriesDay] = []
+    method = identity = active_count = 0
+    for row in days:
+        method += row.is_break
+        identity += row.is_changed or row.active_count != active_count
+        active_count = row.active_count
+        found.append(SeriesDay(row.day, row.size_bytes, str(method), str(identity)))
+    return found

@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import click
 import pytest
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, on_a_terminal
 from tests.stores import Found, add_instance, sync
 
+from capacity_adapters.cli.forecast import NO_SCORE, range_of
 from capacity_adapters.cli.limits import parsed_size
 from capacity_adapters.store import Store, open_store
 from capacity_core.model import DatabaseSize, Moment
@@ -56,17 +57,86 @@ def test_the_soonest_full_comes_first(cli: Cli) -> None:
     assert cli("limit", "set", "shop", "1TiB").code == 0
     headers, *lines = cli("forecast", "shop").out.splitlines()
     assert cells(headers) == [
-        "DATABASE", "SIZE", "CEILING", "GROWTH A DAY", "ITS RANGE", "FULL ON", "WINDOW",
+        "DATABASE", "SIZE", "CEILING", "GROWTH A DAY", "ITS RANGE", "FULL ON", "BETWEEN", "WINDOW",
     ]  # fmt: skip
     [whole, stock, orders, new] = map(cells, lines[:4])
     assert whole[:3] == ["(whole instance)", "124.0 GiB", "1.0 TiB"]
     assert stock == [
-        "stock", "82.0 GiB", "102.0 GiB", "+2.0 GiB", "+2.0 GiB to +2.0 GiB",
-        f"{day(10)} ({day(10)} to {day(10)})", "30 days",
+        "stock", "82.0 GiB", "102.0 GiB", "+2.0 GiB", "+1.9 GiB to +2.1 GiB",
+        day(10), f"{day(10)} to {day(11)}", "30 days",
     ]  # fmt: skip
-    assert orders[5] == f"{day(DAYS + 10)} ({day(DAYS + 10)} to {day(DAYS + 10)})"
-    assert new == ["new", "5 B", "-", "-", "-", "no ceiling is known", "-"]
+    assert orders[5:7] == [day(DAYS + 10), f"{day(DAYS + 9)} to {day(DAYS + 12)}"]
+    assert new == ["new", "5 B", "-", "-", "-", "no ceiling", "-", "-"]
     assert lines[4].startswith("Ranges are meant to hold in 8 of 10 cases")
+    assert lines[5:] == [
+        "No ceiling is known: `capacity limit set shop [DATABASE] 500GiB` sets one."
+    ]
+    assert cli("limit", "set", "shop", "new", "1GiB").code == 0
+    assert cli("forecast", "shop", "new").out.splitlines()[2:] == [
+        "Not enough data: it takes sizes on at least 7 days, with 3 changes."
+    ]
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_narrow_terminal_breaks_no_date_and_no_number(cli: Cli) -> None:
+    assert cli("limit", "set", "shop", "1TiB").code == 0
+    assert cli("limit", "set", "shop", "stock", "102GiB").code == 0
+    code, drawn = on_a_terminal(cli, "forecast", "shop", COLUMNS="80")
+    lines = click.unstyle(drawn).splitlines()
+    assert (code, lines[0].split()) == (
+        0,
+        ["DATABASE", "SIZE", "GROWTH", "A", "DAY", "FULL", "ON", "BETWEEN"],
+    )
+    assert max(map(len, lines[:4])) <= 80
+    stock = next(line for line in lines if "stock" in line)
+    assert f"{day(10)} to {day(11)}" in stock
+    wide = on_a_terminal(cli, "forecast", "shop", COLUMNS="200")[1]
+    assert "CEILING" in wide
+    assert "WINDOW" in wide
+
+
+def test_old_sizes_and_what_was_over_are_told(cli: Cli, store: Store) -> None:
+    instance_id = add_instance(store, "old")
+    for number in range(DAYS):
+        at = datetime.now(UTC) + timedelta(days=number - DAYS - 19)
+        sizes: Found = {"peak": 90 * GIB if number % 7 == 5 else 10 * GIB + number}
+        sync(store, instance_id, sizes, Moment(at, at.date()))
+    assert cli("limit", "set", "old", "peak", "80GiB").code == 0
+    headers, line, *_ = cli("forecast", "old").out.splitlines()
+    row = dict(zip(cells(headers), cells(line), strict=True))
+    over_on = day(26 - DAYS - 19)
+    assert (row["AS OF"], row["WAS OVER ON"]) == (day(-20), over_on)
+    [found] = cli("forecast", "old", "--json").data["databases"]
+    assert found["over_on"] == over_on
+    assert found["message"].endswith(
+        f"; it was at its ceiling or above on {over_on} (as of {day(-20)})"
+    )
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_dropped_database_is_told_from_one_never_seen(cli: Cli, store: Store, shop: int) -> None:
+    sync(store, shop, {"orders": 5}, Moment(datetime.now(UTC), datetime.now(UTC).date()))
+    said = cli("forecast", "shop", "stock")
+    assert said.code == 1
+    assert "'stock' was dropped, or is left out" in said.err
+    assert said.err.endswith(f"the last day kept of it is {day(0)}\n")
+    assert "'nobody'" in cli("forecast", "shop", "nobody").err
+    assert cli("limit", "set", "shop", "stock", "1GiB").out == (
+        "stock may become 1.0 GiB; it was dropped or is left out, so nothing is forecast\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (GIB, 2 * GIB, "+1.0 GiB to +2.0 GiB"),
+        (GIB, GIB + 2**25, "+1.00 GiB to +1.03 GiB"),
+        (GIB, GIB + 2**21, "+1.000 GiB to +1.002 GiB"),
+        (-5, 5, "-5 B to +5 B"),
+    ],
+)
+def test_the_ends_of_a_range_are_told_apart(low: int, high: int, said: str) -> None:
+    assert range_of(low, high) == said
 
 
 @pytest.mark.usefixtures("shop")
@@ -109,6 +179,7 @@ def test_a_backtest_says_how_good_forecasts_were(cli: Cli) -> None:
     assert cells(headers) == ["AHEAD", "PREDICTIONS", "MEDIAN ERROR", "WITHIN THE RANGE"]
     assert cells(week) == ["7 days", "38", "0.00%", "100%"]
     assert cells(month) == ["30 days", "0", "-", "-"]
+    assert cli("forecast", "shop", "new", "--backtest").out == f"{NO_SCORE}\n"
     data = cli("forecast", "shop", "orders", "--backtest", "--json").data
     assert (data["database_name"], data["backtest"][0]["predictions"]) == ("orders", 19)
 
@@ -127,6 +198,9 @@ def test_limits_are_set_listed_and_removed(cli: Cli) -> None:
     assert cli("limit", "remove", "shop", "orders").out == "orders has no limit any more\n"
     assert cli("limit", "remove", "shop", "--json").data["database_name"] is None
     assert cli("limit", "list", "shop", "--json").data["limits"] == []
+    assert cli("limit", "list", "shop").out == (
+        "No limit is set; `capacity limit set shop [DATABASE] 500GiB` sets one\n"
+    )
     said = cli("limit", "remove", "shop")
     assert (said.code, said.err) == (1, "error: No such limit is set\n")
 

@@ -1,5 +1,7 @@
 """What forecasts read: known sizes oldest first, ceilings, and the limits that users set."""
 
+from itertools import pairwise
+
 import pytest
 from attrs import evolve
 from tests.builders import NOON
@@ -58,6 +60,31 @@ def test_totals_are_measured_and_carried_and_tell_where_they_broke(
     ]
     assert series[0].method == series[1].method != series[2].method == series[3].method
     assert [row.size_bytes for row in later] == [24]
+
+
+def test_totals_tell_where_databases_came_went_or_were_made_anew(
+    store: AnyStore, instance_id: int
+) -> None:
+    def made(size: int, identity: str) -> DatabaseSize:
+        return DatabaseSize("a", size, "m", identity=identity)
+
+    days: list[Found] = [
+        {"a": made(90, "1"), "b": 5},
+        {"a": made(90, "1"), "b": Outcome.DENIED},
+        {"a": made(7, "2"), "b": 5},
+        {"a": made(7, "2"), "b": 5},
+        {"a": made(7, "2")},
+        {"a": made(7, "2"), "c": 1},
+        {"a": made(7, "2"), "d": 1},
+    ]
+    for number, found in enumerate(days):
+        sync(store, instance_id, found, on_day(number))
+    with store.begin() as work:
+        series = work.series.instance_series(instance_id, START)
+    assert len({row.method for row in series}) == 1
+    assert [row.identity != before.identity for before, row in pairwise(series)] == [
+        False, True, False, True, True, True,
+    ]  # fmt: skip
 
 
 def test_ceilings_are_those_of_the_latest_known_size(store: AnyStore, instance_id: int) -> None:

@@ -13,7 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.core.histories import GIB, KINDS, START, generated, history
 
-from capacity_core.forecast import Expected, ForecastStatus, after_last_break, forecast, growths
+from capacity_core.forecast import (
+    Expected,
+    ForecastStatus,
+    after_last_break,
+    forecast,
+    growths,
+    whole_series,
+)
 from capacity_core.growth_reads import SeriesDay
 from capacity_core.model import MAX_BYTES
 
@@ -92,10 +99,77 @@ def test_a_line_is_full_on_the_day_on_which_it_is() -> None:
     days = history(range(1000, 1000 + 90 * 10, 10))
     found = forecast(days, last_day(days), 1890 + 365 * 10)
     assert found.status is ForecastStatus.FULL_ON
-    assert found.full_on == found.earliest == found.latest == last_day(days) + timedelta(days=365)
+    assert found.full_on == last_day(days) + timedelta(days=365)
+    assert (found.earliest, found.latest) == (
+        last_day(days) + timedelta(days=361),
+        last_day(days) + timedelta(days=370),
+    )
     assert [growth.window_days for growth in found.growths] == [7, 30, 90]
-    assert {growth.per_day for growth in found.growths} == {Expected(10, 10, 10)}
+    assert {growth.per_day for growth in found.growths} == {
+        Expected(9, 10, 11),
+        Expected(8, 10, 12),
+    }
     assert found.growth is found.growths[-1]
+
+
+@pytest.mark.parametrize("known", [7, 30, 90])
+def test_no_growth_is_certain(known: int) -> None:
+    days = history(range(0, known * GIB, GIB))
+    [*_, growth] = growths(days, last_day(days))
+    per_day = growth.per_day
+    assert per_day.low == pytest.approx(GIB - GIB / known, abs=1)
+    assert per_day.high == pytest.approx(GIB + GIB / known, abs=1)
+    for ahead in (1, 7, 365):
+        expected = growth.after(ahead)
+        assert expected.high - expected.size >= GIB * ahead // known
+        assert expected.size - expected.low >= GIB * ahead // known
+
+
+def test_what_is_not_growing_may_still_be_full() -> None:
+    days = history(1000 - day + day % 7 * 10 for day in range(90))
+    found = forecast(days, last_day(days), 2000)
+    assert (found.status, found.full_on, found.latest) == (ForecastStatus.NOT_GROWING, None, None)
+    assert found.earliest is not None
+    assert found.growth is not None
+    ahead = (found.earliest - last_day(days)).days
+    assert found.growth.after(ahead - 1).high < 2000 <= found.growth.after(ahead).high
+
+
+@pytest.mark.parametrize("known", [4, 30, 90])
+def test_a_ceiling_that_was_reached_lately_is_told(known: int) -> None:
+    days = history(200 if day % 7 == 2 else 100 + day % 2 for day in range(known))
+    over_on = max(row.day for row in days if row.size_bytes == 200)
+    assert forecast(days, last_day(days), 200).over_on == over_on
+    assert forecast(days, last_day(days), 201).over_on is None
+    assert forecast(days, last_day(days), 100).over_on is None
+    assert forecast(days, last_day(days), None).over_on is None
+    before = [*history([500] * 5, START - timedelta(5), "old"), *days]
+    assert forecast(before, last_day(days), 400).over_on is None
+    later = [*days, *history([100] * 90, last_day(days) + timedelta(1))]
+    assert forecast(later, last_day(later), 200).over_on is None
+
+
+def total(sizes: Sequence[int], identities: Sequence[int]) -> list[SeriesDay]:
+    rows = zip(history(sizes), identities, strict=True)
+    return [evolve(row, identity=str(identity)) for row, identity in rows]
+
+
+def test_a_total_begins_anew_where_a_database_moved_it_far() -> None:
+    sizes = [1000 + 2 * day - (60 if day >= 50 else 0) for day in range(90)]
+    days = whole_series(total(sizes, [day // 50 for day in range(90)]))
+    assert after_last_break(days) == days[50:]
+    [growth] = {each.slope for each in growths(days, last_day(days))}
+    assert growth == 2
+    unknown = whole_series(total(sizes, [0] * 90))
+    assert after_last_break(unknown) == unknown
+
+
+def test_small_databases_that_come_and_go_do_not_break_a_total() -> None:
+    days = whole_series(total(range(1000, 1090), range(90)))
+    assert {row.identity for row in days} == {"0"}
+    some = whole_series(total([0, 2, 4, 18, 20, 35], [0, 0, 0, 1, 1, 2]))
+    assert [row.identity for row in some] == ["0", "0", "0", "0", "0", "1"]
+    assert whole_series([]) == []
 
 
 def test_days_without_a_size_take_no_part() -> None:
@@ -223,7 +297,8 @@ def test_dates_are_in_order_and_never_before_today(
         assert len(known) == 3
         assert today <= known[0] <= known[1] <= known[2]
     else:
-        assert dates == [None, None, date.max]
+        assert found.earliest is None or found.earliest >= today
+        assert dates[1:] == [None, date.max]
     assert forecast(days, today, ceiling) == found
 
 

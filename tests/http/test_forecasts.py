@@ -16,6 +16,7 @@ from capacity_core.model import DatabaseSize
 pytestmark = pytest.mark.unit
 
 DAYS = 30
+NOT_ENOUGH = "Not enough data: it takes sizes on at least 7 days, with 3 changes"
 
 
 @pytest.fixture
@@ -45,18 +46,20 @@ def test_databases_are_told_with_dates_and_windows(service: Service, instance_id
     assert data["instance"] == {"id": instance_id, "name": "shop", "db_type": "postgresql"}
     assert (data["date"], data["whole"]) == (today.isoformat(), None)
     line, flat = data["databases"]
-    growth = {"bytes_per_day": 1, "low_bytes_per_day": 1, "high_bytes_per_day": 1}
+    earliest, latest = ((today + timedelta(days=days)).isoformat() for days in (96, 104))
+    growth = {"bytes_per_day": 1, "low_bytes_per_day": 0, "high_bytes_per_day": 2}
     assert line == {
         "database_name": "a b",
         "status": "full_on",
-        "message": f"预计 {full_on} 达到上限 (最早 {full_on}, 最晚 {full_on})",
+        "message": f"预计 {full_on} 达到上限 (最早 {earliest}, 最晚 {latest})",
         "size_bytes": 129,
         "collected_date": today.isoformat(),
         "ceiling_bytes": 229,
         "ceiling_source": "engine",
         "full_on": full_on,
-        "earliest": full_on,
-        "latest": full_on,
+        "earliest": earliest,
+        "latest": latest,
+        "over_on": None,
         "window_days": 30,
         "windows": [
             {"window_days": 7, "known_days": 7, **growth},
@@ -75,7 +78,7 @@ def test_one_database_and_the_whole_instance(service: Service, instance_id: int)
     assert data["whole"]["database_name"] is None
     data = service.call("GET", f"{path}?database_name=flat", headers=english).json()["data"]
     [flat] = data["databases"]
-    assert (data["whole"], flat["message"], flat["windows"]) == (None, "Not enough data", [])
+    assert (data["whole"], flat["message"], flat["windows"]) == (None, NOT_ENOUGH, [])
 
 
 def test_an_open_range_is_told(service: Service) -> None:

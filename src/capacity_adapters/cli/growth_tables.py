@@ -94,12 +94,12 @@ def _marks(view: AnyView) -> Iterator[str]:
         yield "break"
 
 
-def signed_size(change: int | None) -> str:
+def signed_size(change: int | None, digits: int = 1) -> str:
     """Say a change as a person reads it; an unknown one is `-`, never 0."""
     if change is None:
         return UNKNOWN
     sign = "+" if change > 0 else "-" if change < 0 else ""
-    return sign + human_size(abs(change))
+    return sign + human_size(abs(change), digits)
 
 
 def signed_percent(percent: float | None) -> str:

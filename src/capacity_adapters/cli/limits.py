@@ -6,7 +6,7 @@ from typing import Final
 
 import click
 
-from capacity_adapters.cli.forecast import WHOLE
+from capacity_adapters.cli.forecast import WHOLE, set_one
 from capacity_adapters.cli.output import UNITS, Report, Table, done, human_size, shown
 from capacity_adapters.cli.session import Session, with_session
 from capacity_adapters.cli.targets import instance_for
@@ -41,9 +41,10 @@ def set_limit(session: Session, *, target: str, given: tuple[str, ...]) -> Repor
     limit_bytes = parsed_size(size or "")
     with session.application() as application:
         instance = instance_for(application, target)
-        application.forecasts.set_limit(instance.id, database, limit_bytes)
+        is_there = application.forecasts.set_limit(instance.id, database, limit_bytes)
     data = {"instance": instance.name, "database_name": database, "limit_bytes": limit_bytes}
-    return done(data, f"{_whose(database)} may become {human_size(limit_bytes)}")
+    gone = "" if is_there else "; it was dropped or is left out, so nothing is forecast"
+    return done(data, f"{_whose(database)} may become {human_size(limit_bytes)}{gone}")
 
 
 @limit.command("list")
@@ -54,6 +55,10 @@ def list_limits(session: Session, *, target: str) -> Report:
     with session.application() as application:
         instance = instance_for(application, target)
         found = application.forecasts.limits(instance.id)
+    if not found:
+        return done(
+            {"instance": instance.name, "limits": []}, f"No limit is set; {set_one(instance)}"
+        )
     limits = [{"database_name": name, "limit_bytes": size} for name, size in found.items()]
     rows = [(_whose(name), human_size(size), str(size)) for name, size in found.items()]
     table = Table(("DATABASE", "LIMIT", "BYTES"), rows, frozenset({"LIMIT", "BYTES"}))

@@ -5,11 +5,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import compress
 from typing import TextIO
 from uuid import uuid4
 
 import click
-from attrs import frozen
+from attrs import evolve, frozen
 
 from capacity_core.answer import Asked, as_json, success
 from capacity_core.messages import Language, text
@@ -17,15 +18,22 @@ from capacity_core.reads import MAX_LIMIT, Page, Paging, Row
 
 UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 UNKNOWN = "-"
+GAP = "  "
 
 
 @frozen
 class Table:
-    """Cells by row; the columns named in `right` are numbers."""
+    """Cells by row; the columns named in `right` are numbers.
+
+    On a terminal that is too narrow for all, those in `spare` are left out, one by one, and neither
+    numbers nor the columns named in `whole` are broken.
+    """
 
     headers: tuple[str, ...]
     rows: Sequence[Sequence[str]]
     right: frozenset[str] = frozenset({"SIZE"})
+    whole: frozenset[str] = frozenset()
+    spare: tuple[str, ...] = ()
 
 
 @frozen
@@ -109,7 +117,7 @@ def every(page_of: Callable[[Paging], Page[Row]]) -> list[Row]:
             return rows
 
 
-def human_size(size: int | None) -> str:
+def human_size(size: int | None, digits: int = 1) -> str:
     """Say bytes as a person reads them; no size is `-`, never 0."""
     if size is None:
         return UNKNOWN
@@ -118,9 +126,9 @@ def human_size(size: int | None) -> str:
     value = float(size)
     for unit in UNITS:
         value /= 1024
-        if round(value, 1) < 1024 or unit == UNITS[-1]:  # noqa: PLR2004 -- likewise
+        if round(value, digits) < 1024 or unit == UNITS[-1]:  # noqa: PLR2004 -- likewise
             break
-    return f"{value:.1f} {unit}"
+    return f"{value:.{digits}f} {unit}"
 
 
 def databases(count: int) -> str:
@@ -147,13 +155,29 @@ def _write_csv(block: Csv, out: TextIO) -> None:
     csv.writer(out, lineterminator="\n").writerows(rows)
 
 
+def fitting(table: Table, width: int) -> Table:
+    """Leave out spare columns, and no more of them than are too many for that width."""
+    for spare in table.spare:
+        if sum(_widths(table)) + len(GAP) * (len(table.headers) - 1) <= width:
+            break
+        kept = [header != spare for header in table.headers]
+        headers, *rows = (tuple(compress(line, kept)) for line in (table.headers, *table.rows))
+        table = evolve(table, headers=headers, rows=rows)
+    return table
+
+
+def _widths(table: Table) -> list[int]:
+    lines = [table.headers, *([plain(cell) for cell in row] for row in table.rows)]
+    return [max(map(_width, column)) for column in zip(*lines, strict=True)]
+
+
 def _plain_lines(table: Table) -> Iterator[str]:
     lines = [table.headers, *([plain(cell) for cell in row] for row in table.rows)]
-    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    widths = _widths(table)
     for line in lines:
         cells = zip(table.headers, line, widths, strict=True)
         padded = (_padded(cell, width, right=h in table.right) for h, cell, width in cells)
-        yield "  ".join(padded).rstrip()
+        yield GAP.join(padded).rstrip()
 
 
 def _padded(cell: str, width: int, *, right: bool) -> str:
@@ -176,10 +200,17 @@ def _print_rich(table: Table, *, stderr: bool) -> None:
     from rich.table import Table as RichTable  # noqa: PLC0415 -- likewise
     from rich.text import Text  # noqa: PLC0415 -- likewise
 
+    console = Console(stderr=stderr)
+    table = fitting(table, console.width)
     drawn = RichTable(box=None, pad_edge=False)
     for header in table.headers:
-        justify = "right" if header in table.right else "left"
-        drawn.add_column(header, justify=justify, overflow="fold", header_style="bold")  # type: ignore[arg-type]  # a literal of rich's
+        drawn.add_column(
+            header,
+            justify="right" if header in table.right else "left",
+            overflow="fold",
+            no_wrap=header in table.right | table.whole,
+            header_style="bold",
+        )
     for row in table.rows:
         drawn.add_row(*(Text(plain(cell)) for cell in row))  # as Text: a name is no markup
-    Console(stderr=stderr).print(drawn)
+    console.print(drawn)

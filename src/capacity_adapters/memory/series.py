@@ -1,15 +1,15 @@
 """What a forecast is made of, in memory."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import date
-from itertools import accumulate
 from typing import Final
 
 from attrs import frozen
 
 from capacity_adapters.memory.rows import State, Work, latest_size
 from capacity_core.errors import NotFoundError
-from capacity_core.growth_reads import SeriesDay
+from capacity_core.growth_reads import SeriesDay, TotalDay, totals_of
 from capacity_core.messages import text
 from capacity_core.periods import PeriodType, period_of
 from capacity_core.reads import SizeRow
@@ -39,11 +39,17 @@ class MemorySeries:
         state = self._work.read()
         totals = state.totals.get(instance_id, {})
         days = [totals[day] for day in sorted(totals) if day >= since]
-        breaks = [_is_break(state, instance_id, row.collected_date) for row in days]
-        return [
-            SeriesDay(row.collected_date, row.total_size_bytes + row.carried_size_bytes, str(era))
-            for row, era in zip(days, accumulate(breaks), strict=True)
-        ]
+        changed = _changed(state, instance_id)
+        return totals_of(
+            TotalDay(
+                row.collected_date,
+                row.total_size_bytes + row.carried_size_bytes,
+                row.active_count,
+                is_break=_is_break(state, instance_id, row.collected_date),
+                is_changed=row.collected_date in changed,
+            )
+            for row in days
+        )
 
     def engine_ceilings(self, instance_id: int) -> Mapping[str, int]:
         found = {
@@ -63,9 +69,18 @@ def _active(state: State, instance_id: int) -> Mapping[str, Mapping[date, SizeRo
     }
 
 
-def _is_break(state: State, instance_id: int, day: date) -> int:
+def _changed(state: State, instance_id: int) -> AbstractSet[date]:
+    created = {known.first_seen_date for known in state.databases.get(instance_id, {}).values()}
+    return created | {
+        period.start
+        for (owner, _, period), row in state.database_aggregates.items()
+        if owner == instance_id and period.type == PeriodType.DAILY and row.is_break
+    }
+
+
+def _is_break(state: State, instance_id: int, day: date) -> bool:
     aggregate = state.instance_aggregates.get((instance_id, period_of(PeriodType.DAILY, day)))
-    return int(aggregate is not None and aggregate.is_break)
+    return aggregate is not None and aggregate.is_break
 
 
 @frozen

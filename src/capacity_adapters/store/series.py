@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from itertools import accumulate, groupby
+from itertools import groupby
 from operator import itemgetter
 from typing import Final
 
 from attrs import frozen
-from sqlalchemy import and_, bindparam, delete, select
+from sqlalchemy import and_, bindparam, delete, select, union
 
 from capacity_adapters.store.statements import can_be_known, portable, sought, statement_for
 from capacity_adapters.store.tables import (
     capacity_limits,
+    database_size_aggregations,
     database_size_stats,
     instance_databases,
     instance_size_aggregations,
@@ -19,7 +20,7 @@ from capacity_adapters.store.tables import (
 )
 from capacity_adapters.store.work import Work
 from capacity_core.errors import NotFoundError
-from capacity_core.growth_reads import SeriesDay
+from capacity_core.growth_reads import SeriesDay, TotalDay, totals_of
 from capacity_core.messages import text
 from capacity_core.periods import PeriodType
 
@@ -52,6 +53,7 @@ _TOTALS = (
         _DAYS.collected_date,
         _DAYS.total_size_bytes + _DAYS.carried_size_bytes,
         _DAILY.is_break,
+        _DAYS.active_count,
     )
     .outerjoin_from(
         instance_size_stats,
@@ -66,6 +68,19 @@ _TOTALS = (
         _DAYS.instance_id == bindparam("instance_id"), _DAYS.collected_date >= bindparam("since")
     )
     .order_by(_DAYS.collected_date)
+)
+
+_OF_DATABASES = database_size_aggregations.c
+_CHANGED = union(
+    select(_OF_DATABASES.period_start).where(
+        _OF_DATABASES.instance_id == bindparam("instance_id"),
+        _OF_DATABASES.period_type == PeriodType.DAILY,
+        _OF_DATABASES.period_start >= bindparam("since"),
+        _OF_DATABASES.is_break,
+    ),
+    select(_KNOWN.first_seen_date).where(
+        _KNOWN.instance_id == bindparam("instance_id"), _KNOWN.first_seen_date >= bindparam("since")
+    ),
 )
 
 _LATEST = (
@@ -119,10 +134,11 @@ class StoreSeries:
         values = {"instance_id": sought(instance_id), "since": since}
         with self._work.read() as connection:
             rows = connection.execute(_TOTALS, values).all()
-        eras = accumulate(int(bool(is_break)) for _, _, is_break in rows)
-        return [
-            SeriesDay(day, total, str(era)) for (day, total, _), era in zip(rows, eras, strict=True)
-        ]
+            changed = set(connection.execute(_CHANGED, values).scalars())
+        return totals_of(
+            TotalDay(day, total, active, is_break=bool(is_break), is_changed=day in changed)
+            for day, total, is_break, active in rows
+        )
 
     def engine_ceilings(self, instance_id: int) -> Mapping[str, int]:
         with self._work.read() as connection:

@@ -66,6 +66,10 @@ ANSWERS: Final[Mapping[str, Translation]] = MappingProxyType(
         "error.database_missing": Translation(
             "实例没有名为 {name} 的数据库", "The instance has no database named {name}"
         ),
+        "error.database_gone": Translation(
+            "数据库 {name} 已不存在, 保存的最后一天是 {day}",
+            "The database {name} was dropped, or is left out; the last day kept of it is {day}",
+        ),
         "error.limit_missing": Translation("没有设置这样的上限", "No such limit is set"),
         "error.token_missing": Translation("令牌不存在", "No such token"),
         "error.not_found": Translation("资源不存在", "Not found"),
@@ -119,7 +123,18 @@ ANSWERS: Final[Mapping[str, Translation]] = MappingProxyType(
             "Full on {full_on}, {earliest} at the earliest, perhaps never",
         ),
         "forecast.not_growing": Translation("没有增长", "Not growing"),
-        "forecast.not_enough_data": Translation("数据不足", "Not enough data"),
+        "forecast.not_growing.open": Translation(
+            "没有增长, 但最早可能在 {earliest} 达到上限",
+            "Not growing, though it may be full by {earliest} at the earliest",
+        ),
+        "forecast.not_enough_data": Translation(
+            "数据不足: 至少需要 {days} 天的大小, 其间至少变化 {steps} 次",
+            "Not enough data: it takes sizes on at least {days} days, with {steps} changes",
+        ),
+        "forecast.over_on": Translation(
+            "{said}; {day} 曾达到上限", "{said}; it was at its ceiling or above on {day}"
+        ),
+        "forecast.as_of": Translation("{said} (截至 {day})", "{said} (as of {day})"),
         "forecast.already_over": Translation("已超出上限", "Already over its ceiling"),
         "forecast.no_ceiling": Translation("没有上限", "No ceiling is known"),
         # Suggestions of the error envelope, a category each.
