@@ -64,13 +64,16 @@ class CapacityGrowth:
 
         This is how late and corrected days arrive in the weeks, months and quarters around them:
         name their range. What compares with these periods is recomputed after them: the one that
-        follows, and each later day that compares with a day of the range. Days after today hold
-        nothing. `last` is today unless said, `first` the start of each kind's last period that was
-        complete then. Every period is a transaction of its own, the oldest first. Raises
+        follows, and each later day that compares with a day of the range. Days after today are
+        left out. `last` is today unless said, `first` the start of each kind's last period that
+        was complete then. Every period is a transaction of its own, the oldest first. Raises
         InvalidInputError, NotFoundError.
         """
         today = self.today
         last = today if last is None else last
+        if first is not None and first > today:
+            said = text("field.date_future", first=first, today=today)
+            raise InvalidInputError("start_date", said)
         _check_range(last if first is None else first, last)
         end = min(last, today)
         return tuple(
@@ -108,8 +111,8 @@ class CapacityGrowth:
 def _check_range(first: date, last: date) -> None:
     for name, day in (("start_date", first), ("end_date", last)):
         if day < EARLIEST_DAY:
-            raise InvalidInputError(name, text("field.date_from", field=name, least=EARLIEST_DAY))
+            raise InvalidInputError(name, text("field.date_from", day=day, least=EARLIEST_DAY))
     if first > last:
-        raise InvalidInputError("end_date", text("field.date_order"))
+        raise InvalidInputError("end_date", text("field.date_order", first=first, last=last))
     if (last - first).days >= MAX_DAYS:
         raise InvalidInputError("start_date", text("field.date_range", most=MAX_DAYS))

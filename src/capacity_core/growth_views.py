@@ -1,23 +1,27 @@
 """What every face of the product shows of growth: bytes, averages to the nearest one."""
 
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 from attrs import frozen
 
 from capacity_core.growth_reads import DatabaseGrowth, InstanceGrowth, InstanceLabel
 from capacity_core.periods import Period, PeriodType
-from capacity_core.rollup import Trend, whole_average
+from capacity_core.rollup import InstanceAggregate, Trend, whole_average
+
+CHANGE_DECIMALS: Final = 4  # a quarter has 92 days: no smaller step is lost
 
 
 @frozen(kw_only=True)
 class GrowthView:
     """A series over one period, and its change against the one before; null is unknown.
 
-    `data_count` of `expected_count` days are known. `is_running`: more of them are to come.
-    `partial`: that, or sizes of earlier days were carried on `partial_days`. `is_break`: what was
-    before cannot be compared. `baseline_date` is the last known day before a day, else the first
-    of the period before, if it is known.
+    `data_count` days are known of the `elapsed_days`, those of the period until today; `coverage`
+    is the one in the other, and `expected_count` the days of the whole period. `is_running`: more
+    of them are to come. `partial`: that, or sizes of earlier days were carried on `partial_days`.
+    `is_break`: what was before cannot be compared. `baseline_date` is the last known day before a
+    day, else the first of the period before, if it is known. `growth_rate` is the percentage of
+    the size's change.
     """
 
     instance: InstanceLabel
@@ -28,6 +32,8 @@ class GrowthView:
     partial: bool
     data_count: int
     expected_count: int
+    elapsed_days: int
+    coverage: float
     baseline_date: str | None
     is_break: bool
     growth_rate: float | None
@@ -58,7 +64,10 @@ class DatabaseGrowthView(GrowthView):
 
 @frozen(kw_only=True)
 class InstanceGrowthView(GrowthView):
-    """Sizes are what was measured and what was carried; counts are of active databases."""
+    """Sizes are what was measured and what was carried; counts are of active databases.
+
+    Averages of counts and their change have decimals.
+    """
 
     avg_total_size_bytes: int
     max_total_size_bytes: int
@@ -72,16 +81,16 @@ class InstanceGrowthView(GrowthView):
     avg_active_count: float
     max_active_count: int
     min_active_count: int
-    active_count_change: int | None
+    active_count_change: float | None
     active_count_change_percent: float | None
 
 
-def database_growth_view(row: DatabaseGrowth) -> DatabaseGrowthView:
+def database_growth_view(row: DatabaseGrowth, today: date) -> DatabaseGrowthView:
     said = row.aggregate
     return DatabaseGrowthView(
         instance=row.instance,
         database_name=row.database_name,
-        **_period(row.period),
+        **_period(row.period, said.data_count, today),
         is_running=row.is_running,
         partial=row.is_running,
         data_count=said.data_count,
@@ -109,11 +118,11 @@ def database_growth_view(row: DatabaseGrowth) -> DatabaseGrowthView:
     )
 
 
-def instance_growth_view(row: InstanceGrowth) -> InstanceGrowthView:
+def instance_growth_view(row: InstanceGrowth, today: date) -> InstanceGrowthView:
     said = row.aggregate
     return InstanceGrowthView(
         instance=row.instance,
-        **_period(row.period),
+        **_period(row.period, said.data_count, today),
         is_running=row.is_running,
         partial=row.is_running or said.partial_days > 0,
         data_count=said.data_count,
@@ -133,18 +142,32 @@ def instance_growth_view(row: InstanceGrowth) -> InstanceGrowthView:
         avg_active_count=said.active_count_sum / said.data_count,
         max_active_count=said.max_active_count,
         min_active_count=said.min_active_count,
-        active_count_change=said.active_count_change,
+        active_count_change=_active_change(said),
         active_count_change_percent=said.active_count_change_percent,
     )
 
 
-def _period(period: Period) -> Any:
+def _period(period: Period, data_count: int, today: date) -> Any:
+    until_today = (min(period.end, today) - period.start).days + 1
+    elapsed = max(until_today, data_count)  # an instance's own day may be ahead of ours
     return {
         "period_type": period.type,
         "period_start": period.start.isoformat(),
         "period_end": period.end.isoformat(),
         "expected_count": period.days,
+        "elapsed_days": elapsed,
+        "coverage": data_count / elapsed,
     }
+
+
+def _active_change(said: InstanceAggregate) -> float | None:
+    """Find the change of the averages before it was rounded: their percentage was not."""
+    percent, average = said.active_count_change_percent, said.active_count_sum / said.data_count
+    if said.active_count_change is None or average == 0:
+        return said.active_count_change
+    # No percentage: there were none before.
+    change = average if percent is None else average * percent / (100 + percent)
+    return round(change, CHANGE_DECIMALS)
 
 
 def _average(total: int | None, count: int) -> int | None:

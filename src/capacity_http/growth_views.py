@@ -23,7 +23,7 @@ from capacity_core.growth_views import (
     instance_growth_view,
 )
 from capacity_core.messages import render
-from capacity_core.periods import Period, PeriodType
+from capacity_core.periods import PeriodType
 from capacity_core.reads import AggregateLevel
 from capacity_core.rollup import whole_average
 
@@ -35,13 +35,8 @@ MAX_OUTCOMES = 1_000
 
 @frozen(kw_only=True)
 class DatabaseGrowthItem(DatabaseGrowthView):
-    """A database over one period, and its change; `*_mb` are whole MiB, rounded up.
+    """A database over one period, and its change; `*_mb` are whole MiB, rounded up."""
 
-    `coverage` is `data_count` in `elapsed_days`, the days of the period until today.
-    """
-
-    elapsed_days: int
-    coverage: float
     avg_size_mb: int
     max_size_mb: int
     min_size_mb: int
@@ -57,13 +52,8 @@ class DatabaseGrowthItem(DatabaseGrowthView):
 
 @frozen(kw_only=True)
 class InstanceGrowthItem(InstanceGrowthView):
-    """An instance over one period, and its change; `*_mb` are whole MiB, rounded up.
+    """An instance over one period, and its change; `*_mb` are whole MiB, rounded up."""
 
-    `coverage` is `data_count` in `elapsed_days`, the days of the period until today.
-    """
-
-    elapsed_days: int
-    coverage: float
     avg_total_size_mb: int
     max_total_size_mb: int
     min_total_size_mb: int
@@ -160,13 +150,11 @@ def growth_data(found: Slice[Row], view: Callable[[Row], Item]) -> dict[str, obj
 
 
 def database_item(row: DatabaseGrowth, today: date) -> DatabaseGrowthItem:
-    view = database_growth_view(row)
-    return DatabaseGrowthItem(**_with_more(view, row.period, today))
+    return DatabaseGrowthItem(**_with_mebibytes(database_growth_view(row, today)))
 
 
 def instance_item(row: InstanceGrowth, today: date) -> InstanceGrowthItem:
-    view = instance_growth_view(row)
-    return InstanceGrowthItem(**_with_more(view, row.period, today))
+    return InstanceGrowthItem(**_with_mebibytes(instance_growth_view(row, today)))
 
 
 def database_summary_data(found: GrowthSummary, kind: PeriodType) -> dict[str, object]:
@@ -203,16 +191,12 @@ def _outcome_view(outcome: AggregationOutcome, asked: Asked) -> OutcomeView:
     )
 
 
-def _with_more(view: GrowthView, period: Period, today: date) -> dict[str, Any]:
+def _with_mebibytes(view: GrowthView) -> dict[str, Any]:
     said = asdict(view, recurse=False)
     sizes = {name: value for name, value in said.items() if name.endswith("_size_bytes")}
-    until_today = (min(period.end, today) - period.start).days + 1
-    elapsed = max(until_today, view.data_count)  # an instance's own day may be ahead of ours
     return {
         **said,
         **{f"{name.removesuffix('bytes')}mb": _mb(size) for name, size in sizes.items()},
-        "elapsed_days": elapsed,
-        "coverage": view.data_count / elapsed,
     }
 
 

@@ -211,6 +211,10 @@ def test_the_largest_and_the_fastest_of_all_instances(cli: Cli, store: Store) ->
     assert names("--by", "percent", "--limit", "1") == [("crm", "people")]
     assert names("--instances") == [("shop", None), ("crm", None)]
     assert names("--type", "mysql") == []
+    assert names("--type", "pg") == names()
+    refused = cli("top", "--type", "nosuch")
+    assert (refused.code, refused.out) == (1, "")
+    assert "Unknown db_type 'nosuch'; installed engines: " in refused.err
     assert len(names("--type", "mysql", "--type", "postgresql")) == 2
     headline, headers, *_ = cli("top", "--period", "daily", "--by", "percent").out.splitlines()
     assert headline == f"{day(0)}, by percent"
@@ -251,11 +255,19 @@ def test_aggregating_counts_and_says_what_range(cli: Cli) -> None:
     counts = cli("aggregate", "--json").data
     assert counts["failed"] == 0
     assert counts["failures"] == []
-    assert counts["completed"] >= 8  # four days, both levels
+    # Yesterday and today, the last week, month and quarter, both levels; little is known of them.
+    assert counts["completed"] + counts["skipped"] == 2 * (2 + 3 * 2)
+    assert sum(each["count"] for each in counts["reasons"]) == counts["skipped"] > 0
+    still = {"status": "skipped", "reason": "The period still runs: it is computed when read"}
+    assert {**still, "count": 6} in counts["reasons"]
+    assert "6 skipped: The period still runs" in cli("aggregate").out
     only = cli("aggregate", "shop", "--from", day(3), "--to", day(3), "--period", "daily", "--json")
     # That day, the empty one after it, and the one that compares with it.
     assert (only.data["completed"], only.data["skipped"]) == (4, 2)
-    assert cli("aggregate", "--from", day(1), "--to", day(2)).code == 1
+    wrong = cli("aggregate", "--from", day(1), "--to", day(2))
+    assert (wrong.code, f"{day(1)} is after {day(2)}" in wrong.err) == (1, True)
+    future = cli("aggregate", "--from", day(-9))
+    assert (future.code, f"after today ({day(0)})" in future.err) == (1, True)
     assert cli("aggregate", "nobody").code == 1
     assert cli("aggregate", "--period", "yearly").code == 2
 
@@ -280,7 +292,11 @@ def test_what_failed_is_named_and_the_exit_code_says_so(
     assert lines[1].split() == ["monthly", "1", "0", "22"]
     assert lines[2].startswith("failed: monthly databases of 'shop\\x1b' from ")
     assert lines[2].endswith("Aggregating failed: the service's log has the details")
-    assert lines[-2:] == ["... and 2 more", "Aggregated: 1 completed, 0 skipped, 22 failed"]
+    assert lines[-3:] == [
+        "... and 2 more",
+        "Counted is each period of an instance, its databases and its totals apart.",
+        "Aggregated: 1 completed, 0 skipped, 22 failed",
+    ]
 
 
 @pytest.mark.usefixtures("shop")

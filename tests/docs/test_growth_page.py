@@ -140,9 +140,11 @@ def spelled(growth: CapacityGrowth, claim: Claim) -> str:
         database_name=None if is_instance else claim.series,
     )
     views: list[DatabaseGrowthView | InstanceGrowthView] = (
-        [instance_growth_view(row) for row in growth.instance_growth(question).rows]
+        [instance_growth_view(row, growth.today) for row in growth.instance_growth(question).rows]
         if is_instance
-        else [database_growth_view(row) for row in growth.database_growth(question).rows]
+        else [
+            database_growth_view(row, growth.today) for row in growth.database_growth(question).rows
+        ]
     )
     assert len(views) <= 1
     return words_of(views[0]) if views else "nothing"
@@ -154,7 +156,7 @@ def words_of(view: DatabaseGrowthView | InstanceGrowthView) -> str:
     words = [
         *figures_of(view),
         str(view.trend_direction),
-        f"{view.data_count} of {view.expected_count} days",
+        f"{view.data_count} of {view.elapsed_days} days",
         f"against {view.baseline_date}" if view.baseline_date else "",
         f"{partial_days} partial" if partial_days else "",
         "break" if view.is_break else "",

@@ -219,12 +219,14 @@ def check(store: AnyStore, instance_id: int, known: Mapping[str, Known]) -> None
             period_type=kind, today=growth.today, instance_ids=(instance_id,), paging=ALL
         )
         databases = {
-            (row.database_name, row.period.start): figures_of(database_growth_view(row))
+            (row.database_name, row.period.start): figures_of(
+                database_growth_view(row, growth.today)
+            )
             for row in growth.database_growth(question).rows
         }
         assert_alike(databases, expected_databases(kind, known))
         instances = {
-            ("", row.period.start): figures_of(instance_growth_view(row))
+            ("", row.period.start): figures_of(instance_growth_view(row, growth.today))
             for row in growth.instance_growth(question).rows
         }
         assert_alike(instances, expected_instance(kind, known, totals, inventory))

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 
 import click
 
@@ -13,11 +13,12 @@ from capacity_adapters.cli.targets import instance_for
 from capacity_core.aggregation import AggregationOutcome, AggregationStatus, Outcomes
 from capacity_core.answer import success
 from capacity_core.messages import Language, render, text
-from capacity_core.periods import PeriodType, last_complete
+from capacity_core.periods import PeriodType
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 _NUMBERS = frozenset(status.upper() for status in AggregationStatus)
 FAILURES_SHOWN = 20
+UNIT_NOTE = "Counted is each period of an instance, its databases and its totals apart."
 
 
 @click.command("aggregate")
@@ -27,7 +28,7 @@ FAILURES_SHOWN = 20
     "first",
     type=_DAY,
     metavar="YYYY-MM-DD",
-    help="The first day; the last complete quarter's unless said.",
+    help="The first day; that of each period's last complete one unless said.",
 )
 @click.option("--to", "last", type=_DAY, metavar="YYYY-MM-DD", help="The last day; else today.")
 @click.option(
@@ -50,31 +51,41 @@ def aggregate(
 
     That is every period that holds a day of the range, and those that compare with them. TARGET is
     the name, id or URL of an instance; without it, all that are active. Weeks, months and quarters
-    are kept when they are complete: run this every night. Exit status 1: some failed.
+    are kept when they are complete: run this every night. Without --from, the last complete period
+    of each kind and the days since are recomputed: older ones, as of a history that nobody has
+    aggregated yet, need it. Exit status 1: some failed.
     """
     with session.application() as application:
         instance_id = None if target is None else instance_for(application, target).id
-        end = None if last is None else last.date()
-        start = _start(first, end or application.growth.today)
+        start, end = (None if each is None else each.date() for each in (first, last))
         kinds = [PeriodType(period) for period in periods] or list(PeriodType)
         with progress("Aggregating ...", json_wanted=session.json_wanted):
             outcomes = application.growth.aggregate(start, end, kinds, instance_id)
     return report_of(outcomes)
 
 
-def _start(first: datetime | None, last: date) -> date:
-    return last_complete(PeriodType.QUARTERLY, last).start if first is None else first.date()
-
-
 def report_of(outcomes: Outcomes) -> Report:
-    """Count the outcomes; what failed is named."""
+    """Count the outcomes, and why; what failed is named."""
     counts = {str(status): 0 for status in AggregationStatus}
     counts |= Counter(str(outcome.status) for outcome in outcomes)
     failed = [each for each in outcomes if each.status is AggregationStatus.FAILED]
     said = text("aggregation.done", **counts)
-    data = {**counts, "failures": [_failure(each) for each in failed]}
+    reasons = Counter((each.status, _reason(each)) for each in outcomes if each.reason)
+    data = {
+        **counts,
+        "reasons": [
+            {"status": status, "reason": reason, "count": count}
+            for (status, reason), count in reasons.items()
+        ],
+        "failures": [_failure(each) for each in failed],
+    }
     document = success(said, data, asked_now())
-    blocks = (_counts(outcomes), *_failures(failed), document.message)
+    skipped = [
+        f"{count} skipped: {reason}"
+        for (status, reason), count in reasons.items()
+        if status is AggregationStatus.SKIPPED
+    ]
+    blocks = (_counts(outcomes), *skipped, *_failures(failed), UNIT_NOTE, document.message)
     return Report(document, blocks, exit_code=1 if failed else 0)
 
 

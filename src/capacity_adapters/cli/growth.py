@@ -18,7 +18,7 @@ from capacity_adapters.cli.growth_tables import (
 )
 from capacity_adapters.cli.output import Block, Report, done, shown
 from capacity_adapters.cli.session import Session, with_session
-from capacity_adapters.cli.targets import instance_for
+from capacity_adapters.cli.targets import engines_of, instance_for
 from capacity_core.application import CapacityApplication
 from capacity_core.errors import NotFoundError
 from capacity_core.growth import CapacityGrowth
@@ -148,10 +148,11 @@ def top(
     """
     _refuse_both(session, csv_wanted=csv_wanted)
     with session.application() as application:
+        engine_of = engines_of(application)
         question = AggregateQuestion(
             period_type=period,
             today=application.growth.today,
-            db_types=db_types,
+            db_types=tuple(engine_of(each).db_type for each in db_types),
             order=order,
             paging=Paging(limit=limit),
             count=False,
@@ -174,9 +175,10 @@ def top(
 def _asked(
     reads: CapacityGrowth, question: AggregateQuestion, *, instances: bool
 ) -> Sequence[AnyView]:
+    today = question.today
     if instances:
-        return list(map(instance_growth_view, reads.instance_growth(question).rows))
-    return list(map(database_growth_view, reads.database_growth(question).rows))
+        return [instance_growth_view(row, today) for row in reads.instance_growth(question).rows]
+    return [database_growth_view(row, today) for row in reads.database_growth(question).rows]
 
 
 def _latest(

@@ -73,7 +73,7 @@ def _cells(view: AnyView) -> tuple[str, ...]:
         signed_size(sizes.change),
         signed_percent(view.growth_rate),
         UNKNOWN if view.trend_direction is Trend.UNKNOWN else view.trend_direction,
-        f"{view.data_count}/{view.expected_count}",
+        f"{view.data_count}/{view.elapsed_days}",
     )
 
 

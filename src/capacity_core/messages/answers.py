@@ -45,8 +45,9 @@ ANSWERS: Final[Mapping[str, Translation]] = MappingProxyType(
             "该周期尚未结束, 读取时再计算", "The period still runs: it is computed when read"
         ),
         "aggregation.pruned": Translation(
-            "所需日期的数据已被清理, 保留已存的聚合",
-            "Days that it needs were pruned: what is kept of it stays",
+            "所需日期的数据已被清理, 保留已存的聚合, 之后更正的日期不再计入",
+            "Days that it needs were pruned: what is kept of it stays, "
+            "and days corrected since are not taken up",
         ),
         "aggregation.nothing_known": Translation(
             "该周期内没有已知的大小", "No size is known in this period"

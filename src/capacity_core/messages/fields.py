@@ -65,9 +65,16 @@ FIELDS: Final[Mapping[str, Translation]] = MappingProxyType(
             "An age is a number of days, months or years: 90d, 24mo, 2y",
         ),
         "field.date": Translation("{field} 须为 YYYY-MM-DD", "{field} is a date, YYYY-MM-DD"),
-        "field.date_from": Translation("{field} 不能早于 {least}", "{field} is not before {least}"),
+        "field.date_from": Translation(
+            "日期 {day} 早于 {least}", "The day {day} is before {least}, the earliest there is"
+        ),
         "field.date_order": Translation(
-            "end_date 不能早于 start_date", "end_date is not before start_date"
+            "起始日期 {first} 晚于结束日期 {last}",
+            "The range ends before it begins: {first} is after {last}",
+        ),
+        "field.date_future": Translation(
+            "起始日期 {first} 晚于今天 ({today}), 其后尚无数据",
+            "The range begins on {first}, after today ({today}): those days hold nothing yet",
         ),
         "field.date_range": Translation(
             "日期范围最多 {most} 天", "The dates are at most {most} days apart"

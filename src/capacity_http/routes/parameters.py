@@ -62,7 +62,8 @@ def question_of(
         said = text("field.page", field="instance_id", least=1, most=MAX_ID)
         raise InvalidInputError("instance_id", said)
     if start_date and end_date and end_date < start_date:
-        raise InvalidInputError("end_date", text("field.date_order"))
+        said = text("field.date_order", first=start_date, last=end_date)
+        raise InvalidInputError("end_date", said)
     application = facade.application
     return AggregateQuestion(
         period_type=PeriodType.DAILY,
