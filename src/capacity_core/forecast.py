@@ -35,6 +35,7 @@ WIDENING: Final = 2.0  # beyond the reach, for each span of days
 DOUBT: Final = 1.0  # of the growth, shared by the days known: even a straight line may bend
 
 LARGE_STEP: Final = 7  # days of ordinary change: what a database that came or went moves a total by
+RARE_STEP: Final = 0.9  # of the moves of a total are smaller: a weekly peak is none
 
 
 @frozen
@@ -196,8 +197,9 @@ def whole_series(totals: Sequence[SeriesDay]) -> Sequence[SeriesDay]:
     time on some instances, and are growth like any other.
     """
     rows = [(before, row, (row.day - before.day).days) for before, row in pairwise(totals)]
-    moves = [abs(row.size_bytes - before.size_bytes) / days for before, row, days in rows]
-    most = LARGE_STEP * median(moves or [0.0])
+    moves = sorted(abs(row.size_bytes - before.size_bytes) / days for before, row, days in rows)
+    moves = moves or [0.0]
+    most = max(LARGE_STEP * median(moves), _quantile(moves, RARE_STEP))
     steps = (
         before.identity != row.identity and abs(row.size_bytes - before.size_bytes) > most * days
         for before, row, days in rows

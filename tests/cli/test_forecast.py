@@ -88,6 +88,7 @@ def test_a_narrow_terminal_breaks_no_date_and_no_number(cli: Cli) -> None:
         ["DATABASE", "SIZE", "GROWTH", "A", "DAY", "FULL", "ON", "BETWEEN"],
     )
     assert max(map(len, lines[:4])) <= 80
+    assert lines[1].startswith("(whole instance)")
     stock = next(line for line in lines if "stock" in line)
     assert f"{day(10)} to {day(11)}" in stock
     wide = on_a_terminal(cli, "forecast", "shop", COLUMNS="200")[1]

@@ -170,6 +170,9 @@ def test_small_databases_that_come_and_go_do_not_break_a_total() -> None:
     some = whole_series(total([0, 2, 4, 18, 20, 35], [0, 0, 0, 1, 1, 2]))
     assert [row.identity for row in some] == ["0", "0", "0", "0", "0", "1"]
     assert whole_series([]) == []
+    peaks = [1000 + day + (100 if day % 7 == 3 else 0) for day in range(90)]
+    at_a_peak = whole_series(total(peaks, [day // 87 for day in range(90)]))
+    assert {row.identity for row in at_a_peak} == {"0"}
 
 
 def test_days_without_a_size_take_no_part() -> None:

@@ -101,5 +101,18 @@ def test_an_unknown_database_is_not_found(service: Service, instance_id: int, na
     assert (answer.status_code, answer.json()["message_code"]) == (404, "RESOURCE_NOT_FOUND")
 
 
+def test_a_dropped_database_is_told(service: Service, instance_id: int) -> None:
+    sync(service.store, instance_id, {"flat": 5}, on_day(DAYS))
+    path, english = f"/instances/{instance_id}/forecast", {"Accept-Language": "en"}
+    answer = service.call("GET", f"{path}?database_name=a%20b", headers=english)
+    assert answer.status_code == 404
+    assert "'a b' was dropped" in answer.json()["message"]
+
+
+def test_a_slip_in_the_query_is_refused(service: Service, instance_id: int) -> None:
+    answer = service.call("GET", f"/instances/{instance_id}/forecast?database=flat")
+    assert (answer.status_code, answer.json()["extra"]) == (400, {"field": "database"})
+
+
 def test_an_unknown_instance_is_not_found(service: Service) -> None:
     assert service.call("GET", "/instances/99/forecast").status_code == 404

@@ -30,7 +30,13 @@ HEADERS = (
     "WINDOW", "WAS OVER ON",
 )  # fmt: skip
 RARE = frozenset({"AS OF", "WAS OVER ON"})  # there if a row needs them
-SPARE = ("WINDOW", "ITS RANGE", "CEILING")  # the first to go where a terminal is narrow
+SPARE = (
+    "WINDOW",
+    "ITS RANGE",
+    "CEILING",
+    "GROWTH A DAY",
+    "WAS OVER ON",
+)  # the first to go where a terminal is narrow
 NUMBERS = frozenset({"SIZE", "CEILING", "GROWTH A DAY", "WINDOW"})
 DATES = frozenset({"AS OF", "FULL ON", "BETWEEN", "WAS OVER ON"})
 SCORE_HEADERS = ("AHEAD", "PREDICTIONS", "MEDIAN ERROR", "WITHIN THE RANGE")

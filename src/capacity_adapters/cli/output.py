@@ -208,6 +208,7 @@ def _print_rich(table: Table, *, stderr: bool) -> None:
             header,
             justify="right" if header in table.right else "left",
             overflow="fold",
+            min_width=len(header),
             no_wrap=header in table.right | table.whole,
             header_style="bold",
         )
