@@ -36,7 +36,8 @@ class PeriodAggregator(CapacityAggregator, Protocol):
     def aggregate_databases(self, period: Period, instance_id: int | None = None) -> None:
         """Aggregate each database with a size in the period, of one instance or of all.
 
-        All are those that are active and not removed.
+        All are those that are active and not removed. Nobody syncs an instance from when its day
+        is aggregated until this unit of work ends: it would be told what was.
         """
         ...
 
@@ -132,5 +133,8 @@ class Retention(Protocol):
         ...
 
     def pruned_before(self) -> date | None:
-        """The day before which days are incomplete; it stays until this unit of work ends."""
+        """The day before which days are incomplete.
+
+        It stays until this unit of work ends, and nobody else is told: one recomputes at a time.
+        """
         ...

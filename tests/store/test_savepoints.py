@@ -1,5 +1,6 @@
 """Parts that fail alone, and transactions that undo all the same."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -27,6 +28,7 @@ from capacity_core.model import Secret
 from capacity_core.periods import PeriodType
 
 LEVELS = ["database_size_aggregations", "instance_size_aggregations"]
+SUMS = {LEVELS[0]: 6, LEVELS[1]: 5}  # where the bytes are
 LEVELS_THAT_FAIL = {LEVELS[0]: ["database", "instance"], LEVELS[1]: ["instance"]}
 
 
@@ -171,3 +173,23 @@ def test_a_row_needs_its_instance(real_store: Store) -> None:
         work.repository.update_instance_total_size(999, on_day(0))
     with pytest.raises(StoreError), real_store.begin() as work:
         work.credentials.seal(evolve(an_instance(), id=999), Secret("x"))
+
+
+@pytest.mark.parametrize("owner", [None, 1])
+def test_a_recomputed_day_waits_for_the_sync_that_writes_it(
+    real_store: Store, owner: int | None
+) -> None:
+    instance_id = add_instance(real_store)
+    sync(real_store, instance_id, {"a": 1}, on_day(0))
+    growth = CapacityGrowth(real_store.begin, lambda: NOON, "UTC")
+    with ThreadPoolExecutor(1) as pool:
+        with real_store.begin() as work:
+            stage(work, instance_id, {"a": 2}, on_day(0, seconds=1))
+            day = on_day(0).day
+            recomputed = pool.submit(growth.aggregate, day, day, [PeriodType.DAILY], owner)
+            with pytest.raises(TimeoutError):
+                recomputed.result(0.5)
+            work.commit()
+        recomputed.result(30)
+    sums = [row[column] for level, column in SUMS.items() for row in rows(real_store, level)]
+    assert sums == [2, 2]

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from typing import Final
 
 from attrs import frozen
-from sqlalchemy import Select, Table, func, or_, select, union
+from sqlalchemy import Select, Table, bindparam, func, or_, select, union
 
 from capacity_adapters.store.dailies import daily_databases, daily_instances
 from capacity_adapters.store.rollups import (
@@ -17,7 +17,11 @@ from capacity_adapters.store.rollups import (
     span_of,
 )
 from capacity_adapters.store.statements import Statement, portable, sought, statement_for
-from capacity_adapters.store.tables import database_size_aggregations, instance_size_aggregations
+from capacity_adapters.store.tables import (
+    database_size_aggregations,
+    instance_size_aggregations,
+    instances,
+)
 from capacity_adapters.store.work import Work
 from capacity_core.periods import Period, PeriodType, period_of
 from capacity_core.reads import AggregateLevel
@@ -73,6 +77,13 @@ _TABLES: Final = {
 }
 
 
+# A statement would write what it saw over what a sync has written since; a sync holds its instance
+# from its first write on. All are held in the order of their ids: no two wait for each other.
+_HELD: Final = select(instances.c.id).order_by(instances.c.id).with_for_update(key_share=True)
+_ONE: Final = _HELD.where(instances.c.id == bindparam("instance_id"))
+_FOLLOWED: Final = _HELD.where(instances.c.is_active, instances.c.deleted_at.is_(None))
+
+
 @frozen
 class StoreAggregator:
     _work: Work
@@ -80,16 +91,16 @@ class StoreAggregator:
     def calculate_daily_database_aggregations_for_instance(
         self, instance_id: int, day: date
     ) -> None:
-        self.aggregate_databases(period_of(PeriodType.DAILY, day), instance_id)
+        self._aggregate(_DATABASES, period_of(PeriodType.DAILY, day), instance_id)
 
     def calculate_daily_aggregations_for_instance(self, instance_id: int, day: date) -> None:
-        self.aggregate_instances(period_of(PeriodType.DAILY, day), instance_id)
+        self._aggregate(_INSTANCES, period_of(PeriodType.DAILY, day), instance_id)
 
     def aggregate_databases(self, period: Period, instance_id: int | None = None) -> None:
-        self._aggregate(_DATABASES, period, instance_id)
+        self._aggregate(_DATABASES, period, instance_id, hold=True)
 
     def aggregate_instances(self, period: Period, instance_id: int | None = None) -> None:
-        self._aggregate(_INSTANCES, period, instance_id)
+        self._aggregate(_INSTANCES, period, instance_id, hold=True)
 
     def aggregated(
         self, level: AggregateLevel, period: Period, instance_id: int | None = None
@@ -112,20 +123,27 @@ class StoreAggregator:
             return sorted(connection.scalars(found))
 
     def _aggregate(
-        self, statements: Mapping[str, _Statements], period: Period, instance_id: int | None
+        self,
+        statements: Mapping[str, _Statements],
+        period: Period,
+        instance_id: int | None,
+        *,
+        hold: bool = False,
     ) -> None:
         chosen = statements[FOLLOWED if instance_id is None else ONE]
-        values: dict[str, object] = {}
-        if instance_id is not None:
-            values["instance_id"] = sought(instance_id)
+        owner = {} if instance_id is None else {"instance_id": sought(instance_id)}
         if period.type is PeriodType.DAILY:
-            statement = chosen.day
-            values |= {"day": period.start, "yesterday": period.start - _ONE_DAY}
+            statement, span = chosen.day, _days_of(period)
         else:
-            statement = chosen.longer
-            values |= span_of(period)
+            statement, span, hold = chosen.longer, span_of(period), False
         with self._work.savepoint() as connection:
-            connection.execute(statement_for(statement, connection), values)
+            if hold:
+                connection.execute(_ONE if owner else _FOLLOWED, owner).all()
+            connection.execute(statement_for(statement, connection), {**owner, **span})
+
+
+def _days_of(period: Period) -> dict[str, object]:
+    return {"day": period.start, "yesterday": period.start - _ONE_DAY}
 
 
 def _days_against(table: Table, day: date, instance_id: int | None) -> Select[tuple[date]]:

@@ -86,7 +86,7 @@ _SIZES_BATCH = _batch(database_size_stats, or_(_SIZES.size_bytes.is_(None), _NEA
 _TOTALS_BATCH = _batch(instance_size_stats, _nearer(instance_size_stats, "instance_id"))
 _PRUNED: Final = capacity_retention.c.pruned_before
 _PRUNE = update(capacity_retention).where(or_(_PRUNED.is_(None), _PRUNED < _BEFORE))
-_HOLD = select(_PRUNED).with_for_update(read=True)  # SQLite has one writer at a time anyway
+_HOLD = select(_PRUNED).with_for_update()  # SQLite has one writer at a time anyway
 
 
 @frozen
