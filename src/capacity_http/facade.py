@@ -26,6 +26,7 @@ from capacity_http.asking import Connection, asked_by
 Result = TypeVar("Result")
 
 READERS = 4  # reads and token checks are short; nothing else takes their threads
+REPORTERS = 2  # what computes for long takes as much memory as there are of them
 WRITERS = 2  # a store has one writer at a time, for whom others may have to wait
 HEADERS: Mapping[str, str] = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -39,6 +40,7 @@ class Facade:
     workers: int
     _syncs: ThreadPoolExecutor = field(init=False)
     _reads: ThreadPoolExecutor = field(init=False)
+    _reports: ThreadPoolExecutor = field(init=False)
     _writes: ThreadPoolExecutor = field(init=False)
 
     @asynccontextmanager
@@ -46,11 +48,12 @@ class Facade:
         """Open the pools; at the end let running work finish, so that its commit is not lost."""
         self._syncs = ThreadPoolExecutor(self.workers, thread_name_prefix="capacity-sync")
         self._reads = ThreadPoolExecutor(READERS, thread_name_prefix="capacity-read")
+        self._reports = ThreadPoolExecutor(REPORTERS, thread_name_prefix="capacity-report")
         self._writes = ThreadPoolExecutor(WRITERS, thread_name_prefix="capacity-write")
         try:
             yield
         finally:
-            for pool in (self._syncs, self._reads, self._writes):
+            for pool in (self._syncs, self._reads, self._reports, self._writes):
                 pool.shutdown(wait=True, cancel_futures=True)
 
     def asked_by(self, connection: Connection) -> Asked:
@@ -65,6 +68,12 @@ class Facade:
         """Answer by short work with the store."""
         return await self._answer(self._reads, connection, work)
 
+    async def report(
+        self, connection: Connection, work: Callable[[Asked], Answer]
+    ) -> Response[bytes]:
+        """Answer by long work with the history; it waits until one before it is done."""
+        return await self._answer(self._reports, connection, work)
+
     async def write(
         self, connection: Connection, work: Callable[[Asked], Answer]
     ) -> Response[bytes]:
@@ -74,7 +83,7 @@ class Facade:
     async def sync(
         self, connection: Connection, work: Callable[[Asked], Answer]
     ) -> Response[bytes]:
-        """Answer by work that takes long: it waits for a target, or recomputes history."""
+        """Answer by work that waits for a target."""
         return await self._answer(self._syncs, connection, work)
 
     async def _answer(

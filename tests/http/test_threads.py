@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from threading import Event, Semaphore, Timer
 
 import pytest
@@ -13,8 +14,11 @@ from tests.http.service import Play, Service, an_application, running
 
 from capacity_adapters.engines.memory import MemoryCoordinator
 from capacity_adapters.memory import MemoryStore
+from capacity_adapters.memory.series import MemoryLimits
+from capacity_adapters.memory.store import MemoryUnitOfWork
 from capacity_core.access import Scope
 from capacity_core.model import Scenario
+from capacity_core.ports import Lease
 from capacity_http import create_app
 
 pytestmark = pytest.mark.unit
@@ -82,6 +86,57 @@ def test_reads_and_health_answer_while_every_worker_waits_for_a_target(
         assert not any(each.done() for each in asked)
         assert not slow.begun.acquire(blocking=False)  # never more than `workers` at once
         slow.go_on.set()
+        assert {each.result(PATIENCE).status_code for each in asked} == {200}
+
+
+LONG_QUESTIONS = [
+    ("GET", "/instances/{}/forecast"),
+    ("GET", "/capacity/databases/summary?period_type=weekly"),
+    ("GET", "/capacity/instances/summary?period_type=weekly"),
+    ("GET", "/capacity/databases?order=growth"),
+    ("GET", "/capacity/instances?order=growth"),
+    ("POST", "/capacity/aggregations"),
+]
+
+
+def test_reads_tokens_and_syncs_go_on_while_every_reporter_computes(play: Play) -> None:
+    begun, let_go = Semaphore(0), Event()
+
+    class Computing(MemoryUnitOfWork):
+        @property
+        def limits(self) -> MemoryLimits:  # what forecasts ask for, and nobody else
+            begun.release()
+            assert let_go.wait(PATIENCE)
+            return super().limits
+
+    class Busy(MemoryStore):
+        @contextmanager
+        def begin(self, lease: Lease | None = None) -> Iterator[MemoryUnitOfWork]:
+            work = Computing(self, lease)
+            try:
+                yield work
+            finally:
+                work.end()
+
+    store = Busy()
+    with running(an_application(store, play), store) as service, ThreadPoolExecutor(16) as callers:
+        instance_id = service.add()
+        busy = [f"/instances/{instance_id}/forecast"] * 4
+        asked = [callers.submit(service.call, "GET", path) for path in busy]
+        for _ in range(2):
+            assert begun.acquire(timeout=PATIENCE)
+        asked += [
+            callers.submit(service.call, method, path.format(instance_id))
+            for method, path in LONG_QUESTIONS
+        ]
+        assert service.names() == ["shop"]
+        assert service.call("GET", "/instances", None).status_code == 401
+        for level in ("databases", "instances"):
+            assert service.call("GET", f"/capacity/{level}").status_code == 200
+        assert service.sync(instance_id).status_code == 200
+        assert not any(each.done() for each in asked)
+        assert not begun.acquire(blocking=False)
+        let_go.set()
         assert {each.result(PATIENCE).status_code for each in asked} == {200}
 
 

@@ -13,7 +13,7 @@ from capacity_core.access import Scope
 from capacity_core.answer import Answer, Asked
 from capacity_core.errors import InvalidInputError
 from capacity_core.growth import MAX_DAYS
-from capacity_core.growth_reads import AggregateQuestion
+from capacity_core.growth_reads import AggregateQuestion, Order
 from capacity_core.messages import text
 from capacity_core.periods import PeriodType
 from capacity_core.reads import DateRange
@@ -76,7 +76,8 @@ async def database_growth(
         view = partial(database_item, today=listing.today)
         return done(growth_data(found, view), asked, text("done"))
 
-    return await facade.read(request, work)
+    answer = facade.read if listing.order is Order.NEWEST else facade.report
+    return await answer(request, work)
 
 
 @get(
@@ -101,7 +102,7 @@ async def database_summary(
         found = facade.application.growth.database_summary(wanted)
         return done(database_summary_data(found, kind), asked, text("done"))
 
-    return await facade.read(request, work)
+    return await facade.report(request, work)
 
 
 @get(
@@ -124,7 +125,8 @@ async def instance_growth(
         view = partial(instance_item, today=listing.today)
         return done(growth_data(found, view), asked, text("done"))
 
-    return await facade.read(request, work)
+    answer = facade.read if listing.order is Order.NEWEST else facade.report
+    return await answer(request, work)
 
 
 @get(
@@ -149,7 +151,7 @@ async def instance_summary(
         found = facade.application.growth.instance_summary(wanted)
         return done(instance_summary_data(found, kind), asked, text("done"))
 
-    return await facade.read(request, work)
+    return await facade.report(request, work)
 
 
 @post(
@@ -177,7 +179,7 @@ async def recompute_aggregations(
         counts = {"completed": data.completed, "skipped": data.skipped, "failed": data.failed}
         return done(asdict(data, recurse=False), asked, text("aggregation.done", **counts))
 
-    return await facade.sync(request, work)
+    return await facade.report(request, work)
 
 
 def _named(question: AggregateQuestion, database_name: str | None) -> AggregateQuestion:

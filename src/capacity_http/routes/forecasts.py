@@ -36,4 +36,4 @@ async def forecast_instance(
         view = instance_forecast_view(found, asked.language)
         return done(asdict(view, recurse=False), asked, text("done"))
 
-    return await facade.read(request, work)
+    return await facade.report(request, work)
