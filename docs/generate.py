@@ -38,9 +38,12 @@ HTTP_HEAD = """\
 
 The schema is served at `/schema`; bearer tokens have the scopes view < update < admin. Sizes are
 exact in `*_bytes`; `*_mb` are whole MiB, each rounded up by itself, so parts may sum to more.
-`instance_id` and `db_type` of growth may be repeated; `period_type` is daily, weekly, monthly or
-quarterly, `order` newest, size, growth or percent; `count=false` leaves `total` and `pages` out.
-Dates are included, and select periods that overlap them."""
+`instance_id` and `db_type` of growth may be repeated; `period_type` is daily (unless said), weekly,
+monthly or quarterly, `order` newest (unless said), size, growth or percent; `count=false` leaves
+`total` and `pages` out. Dates are included, and select periods that overlap them; `time_range` is a
+whole number of days before today, from which on periods are selected where no date is given. Routes
+of growth refuse parameters that they do not take. A summary says by `oldest_period_start` and
+`newest_period_start` which periods it adds up: of every series the latest one."""
 METHODS_HEAD = """\
 ## Methods
 

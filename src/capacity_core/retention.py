@@ -3,7 +3,7 @@
 import re
 import time
 from calendar import monthrange
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, timedelta
 from typing import Final
 
@@ -32,10 +32,14 @@ def _rest() -> None:
 
 @frozen
 class Pruning:
-    """The first day that stays whole, and how many rows before it go, or went."""
+    """The first day that stays whole, and how many rows before it go, or went.
+
+    `is_held_back`: the age reaches further, into the running quarter or the one before.
+    """
 
     before: date
     rows: OldRows
+    is_held_back: bool = False
 
 
 @frozen
@@ -55,7 +59,12 @@ class CapacityRetention:
         before = first_kept_day(older_than, self.growth.today)
         with self.begin() as work:
             counts = work.retention.prunable(before)
-        return Pruning(before, sum(counts.values(), OldRows()))
+        return self._pruning(older_than, before, counts.values())
+
+    def pruned_before(self) -> date | None:
+        """Find the day before which days were deleted."""
+        with self.begin() as work:
+            return work.retention.pruned_before()
 
     def prune(self, older_than: str) -> Pruning:
         """Delete what is older than 24mo, 90d or 2y; one that was killed is run again.
@@ -70,7 +79,11 @@ class CapacityRetention:
         if owners:
             self._aggregate(before)
         batches = (batch for owner in owners for batch in self._batches(owner, before))
-        return Pruning(before, sum(batches, OldRows()))
+        return self._pruning(older_than, before, batches)
+
+    def _pruning(self, older_than: str, before: date, rows: Iterable[OldRows]) -> Pruning:
+        is_held_back = before < _day_of(older_than, self.growth.today)
+        return Pruning(before, sum(rows, OldRows()), is_held_back)
 
     def _aggregate(self, before: date) -> None:
         with self.begin() as work:
@@ -108,16 +121,18 @@ def first_kept_day(older_than: str, today: date) -> date:
 
     It is what the running one compares with. Raises InvalidInputError.
     """
+    wanted = _day_of(older_than, today)
+    return min(wanted, last_complete(PeriodType.QUARTERLY, today).start)
+
+
+def _day_of(older_than: str, today: date) -> date:
     said = _AGE.fullmatch(older_than)
     if said is None:
         raise InvalidInputError("older_than", text("field.age"))
     number, unit = int(said[1]), said[2]
-    wanted = (
-        today - timedelta(days=number)
-        if unit == "d"
-        else _months_ago(today, number * _MONTHS[unit])
-    )
-    return min(wanted, last_complete(PeriodType.QUARTERLY, today).start)
+    if unit == "d":
+        return today - timedelta(days=number)
+    return _months_ago(today, number * _MONTHS[unit])
 
 
 def _months_ago(today: date, months: int) -> date:

@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from capacity_core.errors import InvalidInputError
 from capacity_core.filters import FilterRules
+from capacity_core.growth import MAX_DAYS
 from capacity_core.growth_reads import Order
 from capacity_core.instances import SEALED
 from capacity_core.messages import Text, text
@@ -133,6 +134,7 @@ _TYPE_TEXTS: Mapping[str, Text] = MappingProxyType(
         "level": text("field.level", known=", ".join(Level)),
         "start_date": text("field.date", field="start_date"),
         "end_date": text("field.date", field="end_date"),
+        "time_range": text("field.days", field="time_range", most=MAX_DAYS),
         "period_type": _one_of("period_type", PeriodType),
         "period_types": _one_of("period_types", PeriodType),
         "order": _one_of("order", Order),

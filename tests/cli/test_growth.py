@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +14,7 @@ from capacity_adapters.cli.aggregate import report_of
 from capacity_adapters.cli.growth_tables import (
     ASCII_BLOCKS,
     BLOCKS,
+    fine_size,
     signed_percent,
     signed_size,
     sparkline,
@@ -217,8 +219,50 @@ def test_the_largest_and_the_fastest_of_all_instances(cli: Cli, store: Store) ->
     assert "Unknown db_type 'nosuch'; installed engines: " in refused.err
     assert len(names("--type", "mysql", "--type", "postgresql")) == 2
     headline, headers, *_ = cli("top", "--period", "daily", "--by", "percent").out.splitlines()
-    assert headline == f"{day(0)}, by percent"
+    assert headline == f"{day(0)} (running: it has not ended yet), by percent"
+    assert (
+        "Nothing is known to have grown"
+        not in cli("top", "--period", "daily", "--by", "growth").out
+    )
     assert cells(headers)[:3] == ["INSTANCE", "DATABASE", "AVERAGE"]
+
+
+def test_that_nothing_grew_is_said(cli: Cli, store: Store) -> None:
+    instance_id = add_instance(store, "shop")
+    for days_ago, size in ((1, 6 * GIB), (0, 5 * GIB)):
+        sync(store, instance_id, {"people": size}, moment(days_ago))
+    for order, said in (("growth", True), ("percent", True), ("size", False)):
+        drawn = cli("top", "--period", "daily", "--by", order).out
+        assert ("Nothing is known to have grown" in drawn) is said
+
+
+def test_a_narrow_terminal_breaks_names_and_nothing_else(cli: Cli, store: Store) -> None:
+    instance_id = add_instance(store, "billing-primary.eu-west.example.org")
+    for days_ago, size in ((1, 1234 * 10**9), (0, 1239 * 10**9)):
+        sync(store, instance_id, {"customers_archive_2019": size}, moment(days_ago))
+    code, drawn = on_a_terminal(cli, "top", "--period", "daily", COLUMNS="80")
+    lines = re.sub("\x1b\\[[0-9;]*m", "", drawn).splitlines()
+    assert code == 0
+    assert all(len(line) <= 80 for line in lines)
+    assert lines[1].split() == [
+        "INSTANCE", "DATABASE", "AVERAGE", "LAST", "CHANGE", "PERCENT", "DAYS",
+    ]  # fmt: skip
+    assert "1.127 TiB  1.127 TiB  +4.7 GiB   +0.41%   1/1" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        (1023 * GIB, "1023.0 GiB"),
+        (1024 * GIB, "1.000 TiB"),
+        (1025 * GIB, "1.001 TiB"),
+        (12 * 1024 * GIB, "12.00 TiB"),
+        (500 * 1024 * GIB, "500.0 TiB"),
+        (2 * 2**60, "2.000 EiB"),
+    ],
+)
+def test_a_large_size_shows_what_changes(size: int, said: str) -> None:
+    assert fine_size(size) == said
 
 
 def test_the_latest_day_stands_in_for_a_day_without_sizes(cli: Cli, store: Store) -> None:
@@ -329,6 +373,13 @@ def test_pruning_says_what_goes_and_dry_run_deletes_nothing(cli: Cli, store: Sto
         "4 sizes of databases and 2 totals of instances from before "
         f"{counted['before']} were deleted\n"
     )
+    pruned = cli("sizes", "shop", "--date", day(900)).out
+    assert f"Days before {counted['before']} were pruned" in pruned
+    assert "pruned" not in cli("sizes", "shop", "--date", day(20)).out
+    assert cli("store", "status", "--json").data["store"]["pruned_before"] == counted["before"]
+    assert counted["is_held_back"] is False
+    short = cli("store", "prune", "--older-than", "1d", "--dry-run")
+    assert short.out.splitlines()[1].startswith("No later: the running quarter and the one before")
     history = cli("sizes", "shop", "--history", "orders", "--json").data["history"]
     assert [row["collected_date"] for row in history] == [day(0), day(30), day(898)]
     quarters = cli("growth", "shop", "--period", "quarterly", "--json").data["items"]

@@ -389,7 +389,9 @@ def test_a_name_that_no_parameter_has_is_refused(service: Service, name: str) ->
 def test_a_wrong_time_range_is_refused(service: Service, value: str) -> None:
     for path in (LISTS[1], SUMMARIES[1]):
         query = f"period_type=daily&time_range={value}"
-        refused(service.call("GET", f"{path}?{query}"), 400, "time_range")
+        answer = service.call("GET", f"{path}?{query}", headers={"Accept-Language": "en"})
+        refused(answer, 400, "time_range")
+        assert "a whole number of days, from 0" in answer.json()["message"]
 
 
 @pytest.mark.parametrize("value", ["", "x" * 256, "a%00"])

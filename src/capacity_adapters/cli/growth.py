@@ -35,6 +35,7 @@ from capacity_core.periods import PeriodType, period_of
 from capacity_core.reads import MAX_LIMIT, DateRange, Paging
 
 Command = Callable[..., Any]
+NOTHING_GREW = "Nothing is known to have grown in this period."
 ORDERS = tuple(str(order) for order in Order if order is not Order.NEWEST)
 
 
@@ -165,10 +166,12 @@ def top(
     if not views:
         return done({**data, "items": views}, _nothing(period))
     headers = ("INSTANCE",) if instances else ("INSTANCE", "DATABASE")
+    running = " (running: it has not ended yet)" if views[0].is_running else ""
     return done(
         {**data, "items": views},
-        f"{period_name(views[0])}, by {order}",
-        *growth_table(headers, views, _place_of),
+        f"{period_name(views[0])}{running}, by {order}",
+        *growth_table(headers, views, _place_of, told={"running"}),
+        *([NOTHING_GREW] if order is not Order.SIZE and (views[0].growth_rate or 0) <= 0 else []),
     )
 
 

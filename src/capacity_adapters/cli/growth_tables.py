@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import date
 from types import MappingProxyType
 from typing import Final
@@ -20,6 +21,8 @@ BLOCKS: Final = "▁▂▃▄▅▆▇█"
 ASCII_BLOCKS: Final = "_.-:=+*#"
 MOST_SYMBOLS: Final = 100
 _NUMBERS: Final = frozenset({"AVERAGE", "LAST", "CHANGE", "PERCENT", "DAYS"})
+_WHOLE: Final = frozenset({"PERIOD", "TREND"})
+_SPARE: Final = ("TREND",)  # the percentage tells it
 _NOTES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "running": "running: the period has not ended yet.",
@@ -54,22 +57,24 @@ def growth_table(
     headers: tuple[str, ...],
     views: Sequence[AnyView],
     about: Callable[[AnyView], tuple[str, ...]],
+    told: AbstractSet[str] = frozenset(),
 ) -> list[Block]:
-    """Show a line each, which `about` begins; each mark is explained once below."""
-    marks = [", ".join(_marks(view)) for view in views]
+    """Show a line each, which `about` begins; each mark not yet told is explained once below."""
+    found_by_view = [[mark for mark in _marks(view) if mark not in told] for view in views]
+    marks = list(map(", ".join, found_by_view))
     rows = [(*about(view), *_cells(view), mark) for view, mark in zip(views, marks, strict=True)]
     columns = (*headers, "AVERAGE", "LAST", "CHANGE", "PERCENT", "TREND", "DAYS", "NOTE")
     width = len(columns) - (not any(marks))
-    table = Table(columns[:width], [row[:width] for row in rows], _NUMBERS)
-    found = {mark for view in views for mark in _marks(view)}
+    table = Table(columns[:width], [row[:width] for row in rows], _NUMBERS, _WHOLE, _SPARE)
+    found = {mark for found in found_by_view for mark in found}
     return [table, *(said for mark, said in _NOTES.items() if mark in found)]
 
 
 def _cells(view: AnyView) -> tuple[str, ...]:
     sizes = _sizes(view)
     return (
-        human_size(sizes.average),
-        human_size(sizes.last),
+        fine_size(sizes.average),
+        fine_size(sizes.last),
         signed_size(sizes.change),
         signed_percent(view.growth_rate),
         UNKNOWN if view.trend_direction is Trend.UNKNOWN else view.trend_direction,
@@ -92,6 +97,14 @@ def _marks(view: AnyView) -> Iterator[str]:
         yield "carried"
     if view.is_break:
         yield "break"
+
+
+def fine_size(size: int) -> str:
+    """Say four digits from TiB on, where one decimal would hide what changes."""
+    value = size / 2**40
+    while value >= 1024:  # noqa: PLR2004 -- the unit itself
+        value /= 1024
+    return human_size(size, max(1, 4 - len(str(int(value)))) if value >= 1 else 1)
 
 
 def signed_size(change: int | None, digits: int = 1) -> str:
@@ -118,7 +131,7 @@ def average_line(kind: PeriodType, views: Sequence[AnyView]) -> list[Block]:
     drawn = [known.get(period.start) for period in periods]
     sizes = [size for size in drawn if size is not None]
     line = sparkline(drawn, BLOCKS if _draws_blocks() else ASCII_BLOCKS)
-    return [f"{line}  {human_size(min(sizes))} to {human_size(max(sizes))}"]
+    return [f"{line}  {fine_size(min(sizes))} to {fine_size(max(sizes))}"]
 
 
 def sparkline(values: Sequence[int | None], symbols: str) -> str:

@@ -30,6 +30,7 @@ from capacity_core.reads import DatabaseRow, DateRange, InstanceDay, Paging, Siz
 
 CHANGED = "(changed)"
 GONE = "(gone)"
+PRUNED_NOTE = "Days before {} were pruned: little more than each database's last size stayed."
 GONE_NOTE = f"{GONE}: no longer counted when the day's total was made."
 CHANGE_NOTE = (
     f"{CHANGED}: the last size before was found out in another way, so the two do not compare."
@@ -121,13 +122,15 @@ def _day(application: CapacityApplication, instance: Instance, day: date) -> Rep
     rows = application.sizes_on(instance.id, day)
     total = application.instance_day(instance.id, day)
     data = {"instance": instance.name, "date": day, "total": total, "databases": rows}
+    pruned = application.retention.pruned_before()
+    gaps = [PRUNED_NOTE.format(pruned)] if pruned is not None and day < pruned else []
     if not rows:
-        return done(data, f"No sizes of {shown(instance.name)} on {day}")
+        return done(data, f"No sizes of {shown(instance.name)} on {day}", *gaps)
     gone = _gone(every(partial(application.databases, instance.id)), total)
     lines = [_Line(_name(row, gone), row, row.last_outcome) for row in rows]
     said = f"{shown(instance.name)} on {day}"
     table = _table("DATABASE", lines, without={"MEASURED ON"})
-    notes = [GONE_NOTE] if any(row.database_name in gone for row in rows) else []
+    notes = [*gaps, *([GONE_NOTE] if any(row.database_name in gone for row in rows) else [])]
     if total is None:
         return done(data, said, *table, *notes, _total([row.size_bytes for row in rows]))
     return done(data, said, *table, *notes, *_measured(total), _total_of(total))

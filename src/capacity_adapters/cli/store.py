@@ -2,8 +2,10 @@
 
 import click
 
-from capacity_adapters.cli.output import Report, Table, done, progress
+from capacity_adapters.cli.output import UNKNOWN, Report, Table, done, progress
 from capacity_adapters.cli.session import Session, with_session
+
+HELD_BACK_NOTE = "No later: the running quarter and the one before are kept, whatever the age."
 
 
 @click.group("store")
@@ -23,6 +25,7 @@ def status(session: Session) -> Report:
         ("state", found.state),
         ("version", found.version or "-"),
         ("needed", found.needed),
+        ("pruned before", str(found.pruned_before or UNKNOWN)),
     ]
     return done({"store": found}, Table(("FIELD", "VALUE"), rows))
 
@@ -70,4 +73,10 @@ def prune(session: Session, *, older_than: str, dry_run: bool) -> Report:
         f"{rows.database_rows} sizes of databases and {rows.instance_rows} totals of instances "
         f"from before {pruning.before} {verb} deleted"
     )
-    return done({"before": pruning.before, "dry_run": dry_run, "rows": rows}, said)
+    data = {
+        "before": pruning.before,
+        "is_held_back": pruning.is_held_back,
+        "dry_run": dry_run,
+        "rows": rows,
+    }
+    return done(data, said, *([HELD_BACK_NOTE] if pruning.is_held_back else []))

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
+from sqlalchemy import select
 
 from capacity_adapters.store.credentials import secret_of
 from capacity_adapters.store.database import Database, Location
 from capacity_adapters.store.leases import StoreLeases
 from capacity_adapters.store.schema import StoreState, StoreStatus, make_usable, status_of
+from capacity_adapters.store.tables import capacity_retention
 from capacity_adapters.store.unit_of_work import StoreUnitOfWork
 from capacity_core.errors import StoreError
 from capacity_core.messages import text
@@ -75,7 +77,12 @@ def store_status(url: str) -> StoreStatus:
     """Look at a store without creating or changing it. Raises StoreError."""
     database = Database.at(Location.of(url))
     try:
-        return status_of(database)
+        status = status_of(database)
+        if status.state is not StoreState.CURRENT:
+            return status
+        with database.reading() as connection:
+            pruned = connection.execute(select(capacity_retention.c.pruned_before)).scalar()
+        return evolve(status, pruned_before=pruned)
     finally:
         database.close()
 

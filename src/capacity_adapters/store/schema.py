@@ -2,6 +2,7 @@
 
 import os
 import time
+from datetime import date
 from enum import StrEnum, auto
 from pathlib import Path
 from threading import Lock
@@ -39,12 +40,16 @@ class StoreState(StrEnum):
 
 @frozen
 class StoreStatus:
-    """Where the store is, the version of its schema if it has one, and the one needed here."""
+    """Where the store is, the version of its schema if it has one, and the one needed here.
+
+    `pruned_before` is the day before which days were deleted.
+    """
 
     where: str
     state: StoreState
     version: str | None
     needed: str
+    pruned_before: date | None = None
 
 
 def status_of(database: Database) -> StoreStatus:

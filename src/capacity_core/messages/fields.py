@@ -86,6 +86,10 @@ FIELDS: Final[Mapping[str, Translation]] = MappingProxyType(
         "field.limit": Translation(
             "上限须为 1 到 {most} 字节", "A limit is from 1 to {most} bytes"
         ),
+        "field.days": Translation(
+            "{field} 须为 0 到 {most} 的整数, 单位为天",
+            "{field} is a whole number of days, from 0 to {most}",
+        ),
         "field.page": Translation(
             "{field} 须为 {least} 到 {most} 的整数",
             "{field} is a whole number from {least} to {most}",

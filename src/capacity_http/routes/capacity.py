@@ -193,7 +193,7 @@ def _within(question: AggregateQuestion, time_range: int | None) -> AggregateQue
     if time_range is None:
         return question
     if not 0 <= time_range <= MAX_DAYS:
-        said = text("field.page", field="time_range", least=0, most=MAX_DAYS)
+        said = text("field.days", field="time_range", most=MAX_DAYS)
         raise InvalidInputError("time_range", said)
     if question.days != DateRange():
         return question
