@@ -211,7 +211,6 @@ def _print_rich(table: Table, *, stderr: bool) -> None:
             min_width=len(header),
             no_wrap=header in table.right | table.whole,
             header_style="bold",
-            min_width=max(map(len, header.split())),
         )
     for row in table.rows:
         drawn.add_row(*(Text(plain(cell)) for cell in row))  # as Text: a name is no markup
