@@ -1,6 +1,6 @@
 """The door to forecasts: when databases will be full, and the ceilings that users set."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from enum import StrEnum, auto
 from typing import Final
@@ -10,11 +10,13 @@ from attrs import frozen
 from capacity_core.backtest import Score, backtest
 from capacity_core.errors import InvalidInputError, NotFoundError
 from capacity_core.forecast import WINDOWS, Forecast, ForecastStatus, forecast, whole_series
+from capacity_core.growth_reads import SeriesDay
 from capacity_core.messages import text
 from capacity_core.model import MAX_BYTES, Instance
 from capacity_core.ports import Begin, UnitOfWork
 from capacity_core.reads import DateRange, Paging
 
+BATCH_NAMES: Final = 500  # databases whose days are in memory at once
 _LATE_DAYS: Final = 7  # a window ends with the last known day, which need not be today
 
 
@@ -60,7 +62,6 @@ class CapacityForecasts:
         with self.begin() as work:
             instance = work.instances.get(instance_id)
             names = _active(work, instance_id, database_name)
-            series = work.series.database_series(instance_id, since, database_name)
             by_engine = work.series.engine_ceilings(instance_id)
             by_user = work.limits.all(instance_id)
             is_whole = database_name is None and None in by_user
@@ -70,13 +71,21 @@ class CapacityForecasts:
             found = forecast(whole_series(totals), self.today, by_user[None])
             whole = DatabaseForecast(None, CeilingSource.LIMIT, found)
         rows = []
-        for name in names:
+        for name, series in self._series(instance_id, since, names):
             ceiling, source = _nearest(by_engine.get(name), by_user.get(name))
-            found = forecast(series.get(name, ()), self.today, ceiling)
-            rows.append(DatabaseForecast(name, source, found))
+            rows.append(DatabaseForecast(name, source, forecast(series, self.today, ceiling)))
         return InstanceForecast(
             instance, self.today, whole, tuple(sorted(rows, key=_soonest_first))
         )
+
+    def _series(
+        self, instance_id: int, since: date, names: Sequence[str]
+    ) -> Iterator[tuple[str, Sequence[SeriesDay]]]:
+        for place in range(0, len(names), BATCH_NAMES):
+            batch = names[place : place + BATCH_NAMES]
+            with self.begin() as work:
+                found = work.series.database_series(instance_id, since, batch)
+            yield from ((name, found.get(name, ())) for name in batch)
 
     def backtest(self, instance_id: int, database_name: str | None = None) -> tuple[Score, ...]:
         """Hold forecasts as of past days to the sizes that came. Raises NotFoundError."""
@@ -85,7 +94,7 @@ class CapacityForecasts:
             names = _active(work, instance_id, database_name)
             # One by one: a large instance's history is long.
             return backtest(
-                work.series.database_series(instance_id, date.min, name).get(name, ())
+                work.series.database_series(instance_id, date.min, [name]).get(name, ())
                 for name in names
             )
 

@@ -1,6 +1,6 @@
 """The ports of the history: its aggregates, questions about it, limits, and its end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Protocol
 
@@ -81,11 +81,11 @@ class SeriesReads(Protocol):
     """What a forecast is made of; each question is answered without a lasting transaction."""
 
     def database_series(
-        self, instance_id: int, since: date, database_name: str | None = None
+        self, instance_id: int, since: date, names: Collection[str]
     ) -> Mapping[str, Sequence[SeriesDay]]:
-        """The known sizes of each active database, or of one of them, oldest first.
+        """The known sizes of these databases, as far as they are active, oldest first.
 
-        A database without any is left out.
+        A database without any is left out. Name some hundred at most: histories are long.
         """
         ...
 

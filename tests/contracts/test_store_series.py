@@ -31,13 +31,13 @@ def test_a_series_has_the_known_sizes_of_active_databases(
     b = [SeriesDay(first, 7, method), SeriesDay(second, 8, "m", "9"), SeriesDay(third, 0, method)]
     with store.begin() as work:
         series = work.series
-        assert series.database_series(instance_id, START) == {"a": a, "b": b}
-        assert list(series.database_series(instance_id, START)) == ["a", "b"]
-        assert series.database_series(instance_id, second) == {"a": a[1:], "b": b[1:]}
-        assert series.database_series(instance_id, START, "a") == {"a": a}
-        for name in ("gone", "A", "", "\0", "\ud800"):
-            assert series.database_series(instance_id, START, name) == {}
-        assert series.database_series(7**30, START) == {}
+        assert series.database_series(instance_id, START, ["b", "a"]) == {"a": a, "b": b}
+        assert series.database_series(instance_id, second, ["a", "b"]) == {"a": a[1:], "b": b[1:]}
+        strange = ["gone", "denied", "A", "", "\0", "\ud800"]
+        assert series.database_series(instance_id, START, [*strange, "a"]) == {"a": a}
+        assert series.database_series(instance_id, START, strange) == {}
+        assert series.database_series(instance_id, START, []) == {}
+        assert series.database_series(7**30, START, ["a"]) == {}
 
 
 def test_totals_are_measured_and_carried_and_tell_where_they_broke(

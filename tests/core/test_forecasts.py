@@ -11,7 +11,7 @@ from capacity_adapters.memory import MemoryStore
 from capacity_core.backtest import Score, backtest
 from capacity_core.errors import InvalidInputError, NotFoundError
 from capacity_core.forecast import ForecastStatus
-from capacity_core.forecasts import CapacityForecasts, CeilingSource
+from capacity_core.forecasts import BATCH_NAMES, CapacityForecasts, CeilingSource
 from capacity_core.messages import Language, render, text
 from capacity_core.model import MAX_BYTES, DatabaseSize, Outcome
 
@@ -98,6 +98,14 @@ def test_one_database_can_be_asked_for(forecasts: CapacityForecasts, instance_id
     assert [row.database_name for row in found.databases] == ["b"]
     assert (found.instance.id, found.today) == (instance_id, NOON.date())
     assert sum(score.predictions for score in forecasts.backtest(instance_id, "b")) > 0
+
+
+def test_no_database_of_many_is_left_out(store: MemoryStore, forecasts: CapacityForecasts) -> None:
+    many = add_instance(store, "many", port=5433)
+    sizes = {f"d{number:04}": 5000 - number for number in range(2 * BATCH_NAMES + 1)}
+    sync(store, many, sizes, on_day(0))
+    found = forecasts.forecast(many).databases
+    assert [(row.database_name, row.forecast.size_bytes) for row in found] == list(sizes.items())
 
 
 @pytest.mark.parametrize("name", ["gone", "nobody", "", "A", "\0"])

@@ -1,6 +1,6 @@
 """What a forecast is made of, in memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import date
 from typing import Final
@@ -22,7 +22,7 @@ class MemorySeries:
     _work: Work
 
     def database_series(
-        self, instance_id: int, since: date, database_name: str | None = None
+        self, instance_id: int, since: date, names: Collection[str]
     ) -> Mapping[str, Sequence[SeriesDay]]:
         found = {
             name: [
@@ -31,7 +31,7 @@ class MemorySeries:
                 if day >= since and row.size_bytes is not None
             ]
             for name, days in _active(self._work.read(), instance_id).items()
-            if database_name in {None, name}
+            if name in names
         }
         return {name: days for name, days in found.items() if days}
 

@@ -1,6 +1,6 @@
 """What a forecast is made of, as rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from itertools import groupby
 from operator import itemgetter
@@ -32,7 +32,7 @@ _ACTIVE = and_(_KNOWN.instance_id == bindparam("instance_id"), _KNOWN.is_active)
 _OF_KNOWN = and_(
     _STATS.instance_id == _KNOWN.instance_id, _STATS.database_name == _KNOWN.database_name
 )
-_ALL_SERIES = (
+_SERIES = (
     select(
         _STATS.database_name,
         _STATS.collected_date,
@@ -41,10 +41,14 @@ _ALL_SERIES = (
         _STATS.identity,
     )
     .join_from(instance_databases, database_size_stats, _OF_KNOWN)
-    .where(_ACTIVE, _STATS.collected_date >= bindparam("since"), _STATS.size_bytes.is_not(None))
+    .where(
+        _ACTIVE,
+        _KNOWN.database_name.in_(bindparam("names", expanding=True)),
+        _STATS.collected_date >= bindparam("since"),
+        _STATS.size_bytes.is_not(None),
+    )
     .order_by(_STATS.database_name, _STATS.collected_date)
 )
-_ONE_SERIES = _ALL_SERIES.where(_KNOWN.database_name == bindparam("database_name"))
 
 _DAYS = instance_size_stats.c
 _DAILY = instance_size_aggregations.c
@@ -115,16 +119,15 @@ class StoreSeries:
     _work: Work
 
     def database_series(
-        self, instance_id: int, since: date, database_name: str | None = None
+        self, instance_id: int, since: date, names: Collection[str]
     ) -> Mapping[str, Sequence[SeriesDay]]:
-        values: dict[str, object] = {"instance_id": sought(instance_id), "since": since}
-        if database_name is not None:
-            if not can_be_known(database_name):
-                return {}
-            values["database_name"] = database_name
-        asked = _ALL_SERIES if database_name is None else _ONE_SERIES
+        values = {
+            "instance_id": sought(instance_id),
+            "since": since,
+            "names": [name for name in names if can_be_known(name)],
+        }
         with self._work.read() as connection:
-            rows = connection.execute(asked, values).all()
+            rows = connection.execute(_SERIES, values).all()
         return {
             name: [SeriesDay(*row[1:]) for row in days]
             for name, days in groupby(rows, key=itemgetter(0))
