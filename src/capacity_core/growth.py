@@ -101,7 +101,7 @@ class CapacityGrowth:
     def _aggregate(self, period: Period, today: date, instance_id: int | None) -> Outcomes:
         with self.begin() as work:
             service = AggregationService(
-                work.aggregator, work.instances, today, work.retention.pruned_before()
+                work.aggregator, work.instances, today, work.retention.hold()
             )
             outcomes = service.calculate_period(period, instance_id)
             work.commit()

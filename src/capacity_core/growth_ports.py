@@ -133,8 +133,9 @@ class Retention(Protocol):
         ...
 
     def pruned_before(self) -> date | None:
-        """The day before which days are incomplete.
+        """The day before which days are incomplete."""
+        ...
 
-        It stays until this unit of work ends, and nobody else is told: one recomputes at a time.
-        """
+    def hold(self) -> date | None:
+        """Likewise; it stays until this unit of work ends, and one holds it at a time."""
         ...

@@ -117,7 +117,7 @@ def test_nobody_prunes_while_somebody_counts_on_the_day(store: AnyStore, instanc
     filled(store, instance_id)
     with ThreadPoolExecutor(1) as pool:
         with store.begin() as work:
-            assert work.retention.pruned_before() is None
+            assert work.retention.hold() is None
             pruned = pool.submit(delete, store, instance_id)
             with pytest.raises(TimeoutError):
                 pruned.result(timeout=0.3)

@@ -43,6 +43,9 @@ class MemoryRetention:
         return OldRows(len(sizes), len(days))
 
     def pruned_before(self) -> date | None:
+        return self._work.read().pruned_before
+
+    def hold(self) -> date | None:
         return self._work.write().pruned_before
 
 

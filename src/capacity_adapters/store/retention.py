@@ -117,6 +117,11 @@ class StoreRetention:
             return OldRows(sizes, connection.execute(_TOTALS_BATCH, values).rowcount)
 
     def pruned_before(self) -> date | None:
+        with self._work.read() as connection:
+            day: date | None = connection.execute(select(_PRUNED)).scalar_one()
+        return day
+
+    def hold(self) -> date | None:
         with self._work.write() as connection:
             day: date | None = connection.execute(_HOLD).scalar_one()
         return day
