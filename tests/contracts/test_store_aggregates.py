@@ -91,15 +91,34 @@ def test_a_break_that_a_later_sync_of_the_day_takes_back_compares_again(
     assert row[15] == days[-1][11] == 0
 
 
-def test_a_break_of_what_no_longer_counts_is_none_of_the_instances(
+def test_a_break_stays_though_the_database_is_dropped_later(
     store: AnyStore, instance_id: int
 ) -> None:
-    sync(store, instance_id, {"a": DatabaseSize("a", 3, "old"), "b": 1}, on_day(0))
-    sync(store, instance_id, {"a": DatabaseSize("a", 9, "new"), "b": 1}, on_day(1))
-    sync(store, instance_id, {"b": 2}, on_day(1, seconds=60))
-    databases, days = aggregates_of(store, instance_id)
-    assert databases["a", on_day(1).day][-1]
-    assert (days[1][11], days[1][-1]) == (-2, False)
+    sync(store, instance_id, {"a": DatabaseSize("a", 1000, "old"), "b": 10}, on_day(0))
+    sync(store, instance_id, {"a": DatabaseSize("a", 100, "new"), "b": 10}, on_day(1))
+    sync(store, instance_id, {"b": 10}, on_day(2))
+    written = aggregates_of(store, instance_id)[1]
+    with store.begin() as work:
+        for number in range(3):
+            work.aggregator.calculate_daily_aggregations_for_instance(
+                instance_id, on_day(number).day
+            )
+        work.commit()
+    assert aggregates_of(store, instance_id)[1] == written
+    assert [(day[11], day[-1]) for day in written] == [(None, False), (None, True), (-100, False)]
+
+
+def test_a_size_that_became_known_is_a_break_though_the_database_is_dropped_later(
+    store: AnyStore, instance_id: int
+) -> None:
+    sync(store, instance_id, {"a": Outcome.DENIED, "b": 1}, on_day(0))
+    sync(store, instance_id, {"a": 900, "b": 1}, on_day(1))
+    sync(store, instance_id, {"b": 1}, on_day(2))
+    with store.begin() as work:
+        work.aggregator.calculate_daily_aggregations_for_instance(instance_id, on_day(1).day)
+        work.commit()
+    day = aggregates_of(store, instance_id)[1][1]
+    assert (day[11], day[-1]) == (None, True)
 
 
 def test_a_carried_size_breaks_the_instances_series_once(store: AnyStore, instance_id: int) -> None:

@@ -199,8 +199,7 @@ def instance_row(
 
 def _broke_total(kind: str, day: date, before: list[date], known: Days) -> bool:
     if kind == "daily":
-        counted, earlier = _method_on(day, known), _method_on(before[-1], known) if before else None
-        return bool(before) and counted is not None and counted != earlier
+        return bool(before) and day in known and known[day].method != _method_on(before[-1], known)
     now, then = spans(kind, day, known)
     return bool(now) and len({known[each].method for each in now + then}) > 1
 

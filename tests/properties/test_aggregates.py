@@ -196,15 +196,12 @@ def _changes_method(kind: PeriodType, sizes: Known, start: date) -> bool:
 def _counts_anew(
     database: DatabaseRow, known: Mapping[str, Known], day: date, baseline: date
 ) -> bool:
-    """Say whether the size that counts for the day compares with none that counted before it."""
+    """Say whether the day has a size that compares with none that counted on the baseline day."""
     sizes = known.get(database.database_name, {})
-    now, before = (
-        [sizes[each].method for each in sorted(sizes) if each <= limit][-1:]
-        for limit in (day, baseline)
-    )
-    if not database.is_active or not now:
+    before = [sizes[each].method for each in sorted(sizes) if each <= baseline][-1:]
+    if day not in sizes:
         return False
-    return before != now if before else database.first_seen_date <= baseline
+    return before != [sizes[day].method] if before else database.first_seen_date <= baseline
 
 
 def check(store: AnyStore, instance_id: int, known: Mapping[str, Known]) -> None:

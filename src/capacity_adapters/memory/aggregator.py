@@ -148,15 +148,16 @@ def _is_break(state: State, owner: int, period: Period, baseline: list[InstanceD
 
 
 def _is_daily_break(state: State, instance_id: int, day: date, baseline: date) -> bool:
-    for name, known in state.databases.get(instance_id, {}).items():
-        days = state.sizes.get((instance_id, name), {})
-        row = latest_size(days, day + _ONE_DAY)
-        if row is None or not known.is_active:
+    known = state.databases.get(instance_id, {})
+    since = Period(PeriodType.DAILY, baseline + _ONE_DAY, day)
+    for (owner, name), rows in state.sizes.items():
+        found = _sizes_in(rows, since)
+        if owner != instance_id or not found:
             continue
-        before = latest_size(days, baseline + _ONE_DAY)
-        if before is None:
-            if known.first_seen_date <= baseline:
+        before = latest_size(rows, baseline + _ONE_DAY)
+        if before is not None:
+            if changed_method([before, *found]):
                 return True
-        elif changed_method([before, row]):
+        elif name in known and known[name].first_seen_date <= baseline:
             return True
     return False

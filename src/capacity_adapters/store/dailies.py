@@ -74,28 +74,30 @@ FROM grown WHERE true
 """  # noqa: S608 -- our own names
 
 
-def _methods_of(day: str) -> str:
+def _methods_of(days: str) -> str:
     return f"""SELECT database_name, method FROM database_size_stats
-            WHERE instance_id = today.instance_id AND collected_date = {day}
+            WHERE instance_id = today.instance_id AND collected_date {days}
                 AND size_bytes IS NOT NULL"""  # noqa: S608 -- our own names
 
 
-def _method_on(day: str) -> str:
-    """Look up how the size that counts for the day was found out: its own or a carried one."""
-    return f"""(
-            SELECT stats.method FROM database_size_stats AS stats
-            WHERE stats.instance_id = known.instance_id
-                AND stats.database_name = known.database_name
-                AND stats.collected_date <= {day} AND stats.size_bytes IS NOT NULL
-            ORDER BY stats.collected_date DESC LIMIT 1)"""  # noqa: S608 -- our own names
+# How the size that counted on the baseline day was found out, if it was carried; if it was not
+# known then, no method ('').
+_METHOD_BEFORE: Final = """SELECT stats.method FROM database_size_stats AS stats
+            WHERE stats.instance_id = today.instance_id
+                AND stats.database_name = own.database_name
+                AND stats.collected_date <= today.baseline_date AND stats.size_bytes IS NOT NULL
+            ORDER BY stats.collected_date DESC LIMIT 1), (
+            SELECT '' FROM instance_databases AS known
+            WHERE known.instance_id = today.instance_id
+                AND known.database_name = own.database_name
+                AND known.first_seen_date <= today.baseline_date"""
 
 
 def daily_instances(owner: str) -> str:
     """Select the columns of `instance_size_aggregations` likewise.
 
-    Breaks are looked for in the sizes: the aggregates of the databases may have failed by
-    themselves. A database known on the baseline day whose size was not has no method ('') to
-    compare with.
+    Breaks are looked for in the sizes since the baseline day: the aggregates of the databases may
+    have failed by themselves, and what is active today says nothing of a past day.
     """
     return f"""
 WITH today AS MATERIALIZED (
@@ -107,17 +109,10 @@ WITH today AS MATERIALIZED (
     FROM instance_size_stats AS stats WHERE {owner} AND collected_date = :day
 ), series AS MATERIALIZED (
     SELECT today.*, baseline_date IS NOT NULL AND EXISTS (
-        SELECT 1 FROM (
-            SELECT instance_id, database_name, first_seen_date FROM instance_databases
-            WHERE instance_id = today.instance_id AND is_active) AS known
-        {{beside}} ({_methods_of(":day")}) AS own ON own.database_name = known.database_name
-        {{beside}} ({_methods_of("today.baseline_date")}) AS base
-            ON base.database_name = known.database_name
-        WHERE coalesce(known.instance_id, 0) > 0
-            AND CASE WHEN own.method IS NOT NULL AND base.method IS NOT NULL
-            THEN own.method <> base.method
-            ELSE {_method_on(":day")} <> coalesce({_method_on("today.baseline_date")},
-            CASE WHEN known.first_seen_date <= today.baseline_date THEN '' END) END) AS is_break
+        SELECT 1 FROM ({_methods_of("> today.baseline_date AND collected_date <= :day")}) AS own
+        {{beside}} ({_methods_of("= today.baseline_date")}) AS base
+            ON base.database_name = own.database_name
+        WHERE coalesce(own.method <> coalesce(base.method, ({_METHOD_BEFORE})), false)) AS is_break
     FROM today
 ), compared AS MATERIALIZED (
     SELECT series.*, CASE WHEN NOT is_break THEN (
