@@ -247,7 +247,7 @@ def weeks_of_a_shop(store: AnyStore, instance_id: int) -> int:
     """Three weeks of two databases and a running one of three, which another instance has, too."""
     other = add_instance(store, "other")
     for number, size in ((0, 100), (2, 103), (8, 110), (15, 90), (20, 120)):
-        sync(store, instance_id, {"a": size, "b": Outcome.DENIED}, on_day(number))
+        sync(store, instance_id, {"a": size}, on_day(number))
     sync(store, other, {"a": 10, "c": 7}, on_day(1))
     sync(store, other, {"a": 20, "c": Outcome.OFFLINE}, on_day(20))
     sync(store, instance_id, {"a": 120, "b": 2}, on_day(20, seconds=60))

@@ -20,9 +20,10 @@ from tests.stores import (
 
 from capacity_adapters.store import Store
 from capacity_core.errors import StoreError
+from capacity_core.growth_reads import AggregateQuestion
 from capacity_core.model import MAX_BYTES, DatabaseSize, Moment, Outcome
 from capacity_core.periods import Period, PeriodType, period_of
-from capacity_core.reads import AggregateLevel
+from capacity_core.reads import AggregateLevel, Paging
 from capacity_core.rollup import DatabaseAggregate, InstanceAggregate, Trend
 
 MONDAY = date(2026, 6, 1)
@@ -137,10 +138,10 @@ def test_a_first_period_has_no_change_and_no_baseline(store: AnyStore, instance_
     row = databases["a"]
     assert (row.baseline_date, row.size_change_bytes, row.growth_rate) == (None, None, None)
     assert row.trend_direction is Trend.UNKNOWN
-    # The instance has a total of the Monday, which is 0: of it nothing can grow by a percentage.
+    # The instance has a total of the Monday, to which what became known later does not compare.
     assert instance is not None
-    assert (instance.baseline_date, instance.total_size_change_bytes) == (BEFORE.start, 6)
-    assert instance.growth_rate is None
+    assert (instance.baseline_date, instance.is_break) == (BEFORE.start, True)
+    assert (instance.total_size_change_bytes, instance.growth_rate) == (None, None)
 
 
 def test_a_week_without_a_size_has_no_aggregate(store: AnyStore, instance_id: int) -> None:
@@ -203,6 +204,45 @@ def test_a_break_is_over_when_both_periods_are_of_one_series(
     assert (databases["a"].is_break, databases["a"].size_change_bytes) == (False, 0)
     assert instance is not None
     assert (instance.is_break, instance.total_size_change_bytes) == (False, 0)
+
+
+@pytest.mark.parametrize("kind", [PeriodType.WEEKLY, PeriodType.MONTHLY])
+@pytest.mark.parametrize("is_running", [False, True])
+def test_a_method_that_changes_behind_carried_days_breaks_the_instance(
+    store: AnyStore, instance_id: int, kind: PeriodType, *, is_running: bool
+) -> None:
+    period = period_of(kind, date(2026, 3, 15))
+    fates: dict[date, DatabaseSize | Outcome] = {
+        period.previous.previous.end: DatabaseSize("a", 1000, "my.tables"),
+        period.previous.start: Outcome.DENIED,
+        period.previous.end: Outcome.DENIED,
+        period.start: DatabaseSize("a", 2000, "my.innodb_files"),
+        period.end: DatabaseSize("a", 2000, "my.innodb_files"),
+    }
+    for day, fate in fates.items():
+        sync(store, instance_id, {"a": fate, "b": 10}, on(day))
+    if is_running:
+        question = AggregateQuestion(period_type=kind, today=period.end, paging=Paging(1, 9))
+        with store.begin() as work:
+            instance = work.growth.instance_growth(question).rows[0].aggregate
+    else:
+        aggregate(store, period, instance_id)
+        kept = kept_aggregates(store, instance_id, period)[1]
+        assert kept is not None
+        instance = kept
+    assert (instance.baseline_date, instance.is_break) == (period.previous.start, True)
+    assert (instance.total_size_change_bytes, instance.trend_direction) == (None, Trend.UNKNOWN)
+
+
+def test_a_break_before_the_period_before_is_over(store: AnyStore, instance_id: int) -> None:
+    days: dict[int, Found] = {
+        -3: {"a": DatabaseSize("a", 1, "old")},
+        0: {"a": DatabaseSize("a", 5, "new")},
+        7: {"a": DatabaseSize("a", 6, "new")},
+    }
+    instance = a_week(store, instance_id, days)[1]
+    assert instance is not None
+    assert (instance.is_break, instance.total_size_change_bytes) == (False, 1)
 
 
 def test_a_database_made_anew_breaks_its_own_series_and_no_total(

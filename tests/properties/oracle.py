@@ -170,7 +170,7 @@ def instance_row(
     sizes = [totals[each].bytes for each in now]
     if not now or (kind != "daily" and sum(sizes) > MOST):
         return None
-    broken = any(_broke_total(kind, day, before, known) for known in days.values())
+    broken = any(_broke_total(kind, day, totals, known) for known in days.values())
     change = change_between(sizes, [totals[each].bytes for each in before], broken=broken)
     active = [totals[each].active for each in now]
     counts = change_between(active, [totals[each].active for each in before], broken=False)
@@ -197,11 +197,18 @@ def instance_row(
     }
 
 
-def _broke_total(kind: str, day: date, before: list[date], known: Days) -> bool:
-    if kind == "daily":
-        return bool(before) and day in known and known[day].method != _method_on(before[-1], known)
-    now, then = spans(kind, day, known)
-    return bool(now) and len({known[each].method for each in now + then}) > 1
+def _broke_total(kind: str, day: date, totals: Mapping[date, Total], known: Days) -> bool:
+    """Say whether a day of both periods differs from the one before it, or two sizes do."""
+    asked, then = spans(kind, day, totals)
+    if kind != "daily":
+        asked, (now, earlier) = sorted(then + asked)[1:], spans(kind, day, known)
+        if now and len({known[each].method for each in earlier + now}) > 1:
+            return True
+    return any(
+        each in known and known[each].method != _method_on(max(before), known)
+        for each in asked
+        if (before := [other for other in totals if other < each])
+    )
 
 
 def _method_on(day: date, known: Days) -> str | None:

@@ -169,12 +169,21 @@ def expected_instance(
     inventory: Sequence[DatabaseRow],
 ) -> Told:
     told = {}
+    broken = [
+        (day, before[0])
+        for day, (_, before) in days_of(PeriodType.DAILY, list(totals)).items()
+        if before and any(_counts_anew(each, known, day, before[0]) for each in inventory)
+    ]
     for start, (now, before) in days_of(kind, list(totals)).items():
-        breaks = (
-            [_counts_anew(each, known, start, before[0]) for each in inventory if before]
+        since, end = (
+            (before[0] if before else start, start)
             if kind is PeriodType.DAILY
-            else [_changes_method(kind, sizes, start) for sizes in known.values()]
+            else (span_of(kind, start - DAY)[0], span_of(kind, start)[-1])
         )
+        breaks = [
+            any(since <= baseline and day <= end for day, baseline in broken),
+            *(_changes_method(kind, sizes, start) for sizes in known.values()),
+        ]
         told["", start] = compared(
             kind,
             start,
@@ -186,6 +195,8 @@ def expected_instance(
 
 
 def _changes_method(kind: PeriodType, sizes: Known, start: date) -> bool:
+    if kind is PeriodType.DAILY:
+        return False
     now, before = (
         [sizes[day].method for day in span_of(kind, each) if day in sizes]
         for each in (start, start - DAY)

@@ -140,10 +140,19 @@ def _is_break(state: State, owner: int, period: Period, baseline: list[InstanceD
             state, owner, period.start, baseline[0].collected_date
         )
     span = Period(period.type, period.previous.start, period.end)
-    return any(
+    return _has_broken_day(state, owner, span) or any(
         changed_method(_sizes_in(rows, span))
         for (of, _), rows in state.sizes.items()
         if of == owner and _sizes_in(rows, period)
+    )
+
+
+def _has_broken_day(state: State, instance_id: int, span: Period) -> bool:
+    """Say whether a day compares with another of the span and cannot, as when one was carried."""
+    return any(
+        row.is_break and row.baseline_date is not None and row.baseline_date >= span.start
+        for (owner, day), row in state.instance_aggregates.items()
+        if owner == instance_id and day.type is PeriodType.DAILY and day.start <= span.end
     )
 
 

@@ -158,14 +158,20 @@ def _kept_sums(name: str) -> str:
     return f"{name}_count, CAST({name}_sum AS BIGINT), {name}_max, {name}_min"
 
 
-# The databases whose method changed are among those whose aggregates say that a series broke.
-_BREAK: Final = """EXISTS (
+# The databases whose method changed are among those whose aggregates say that a series broke;
+# behind carried days, only the instance's own day knows that it did.
+_BREAK: Final = """(EXISTS (
         SELECT 1 FROM database_size_aggregations AS kept
         WHERE kept.instance_id = paired.instance_id AND {those} AND kept.is_break AND (
             SELECT min(stats.method) <> max(stats.method) FROM database_size_stats AS stats
             WHERE stats.instance_id = kept.instance_id AND stats.database_name = kept.database_name
                 AND stats.collected_date BETWEEN :since AND :end
-                AND stats.size_bytes IS NOT NULL))"""
+                AND stats.size_bytes IS NOT NULL))
+        OR EXISTS (
+        SELECT 1 FROM instance_size_aggregations AS kept
+        WHERE kept.instance_id = paired.instance_id AND kept.period_type = 'daily'
+            AND kept.period_start > :since AND kept.period_start <= :end
+            AND kept.baseline_date >= :since AND kept.is_break))"""
 OF_THE_PERIOD: Final = "kept.period_type = :kind AND kept.period_start = :start"
 OF_ITS_DAYS: Final = (
     "kept.period_type = 'daily' AND kept.period_start > :since AND kept.period_start <= :end"
