@@ -1,11 +1,13 @@
 """The use case: recompute aggregates, so that one instance's failure never aborts the others."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import date
 from enum import StrEnum, auto
 from functools import partial
+from itertools import chain, islice
 from types import MappingProxyType
 from typing import Final
 
@@ -21,6 +23,7 @@ from capacity_core.reads import MAX_LIMIT, AggregateLevel, Paging
 
 log = logging.getLogger(__name__)
 
+MAX_OUTCOMES: Final = 1_000
 _NOTHING_KNOWN: Final = text("aggregation.nothing_known")  # one for the many of a long range
 
 
@@ -47,6 +50,35 @@ class AggregationOutcome:
 
 
 Outcomes = tuple[AggregationOutcome, ...]
+
+
+@frozen
+class Recomputation:
+    """How many outcomes there were, and why; the first 1,000, failed ones first, then skipped."""
+
+    counts: Mapping[tuple[PeriodType, AggregationStatus], int]
+    reasons: Mapping[tuple[AggregationStatus, Text], int]
+    outcomes: Outcomes
+
+    def count(self, status: AggregationStatus) -> int:
+        return sum(count for (_, of), count in self.counts.items() if of is status)
+
+
+def summed_up(outcomes: Iterable[AggregationOutcome]) -> Recomputation:
+    """Count as they come: those of a long range of many instances do not fit into memory."""
+    counts: Counter[tuple[PeriodType, AggregationStatus]] = Counter()
+    reasons: Counter[tuple[AggregationStatus, Text]] = Counter()
+    shown: Mapping[AggregationStatus, list[AggregationOutcome]] = {
+        status: [] for status in reversed(AggregationStatus)
+    }
+    for each in outcomes:
+        counts[each.period.type, each.status] += 1
+        if each.reason is not None:
+            reasons[each.status, each.reason] += 1
+        if len(shown[each.status]) < MAX_OUTCOMES:
+            shown[each.status].append(each)
+    failed_first = islice(chain.from_iterable(shown.values()), MAX_OUTCOMES)
+    return Recomputation(counts, reasons, tuple(failed_first))
 
 
 @frozen

@@ -1,13 +1,14 @@
 """The door to growth: what lists, summaries and recomputations come in through."""
 
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import date
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from attrs import frozen
 
-from capacity_core.aggregation import AggregationService, Outcomes
+from capacity_core.aggregation import AggregationService, Outcomes, Recomputation, summed_up
 from capacity_core.errors import InvalidInputError
 from capacity_core.growth_reads import (
     AggregateQuestion,
@@ -22,6 +23,13 @@ from capacity_core.ports import Begin, Clock
 
 EARLIEST_DAY: Final = date(1970, 1, 1)
 MAX_DAYS: Final = 3_700
+WORK_SECONDS: Final = 1.0
+# SQLite's other writers look at least that often whether it is their turn.
+PAUSE_SECONDS: Final = 0.1
+
+
+def rest() -> None:
+    time.sleep(PAUSE_SECONDS)
 
 
 @frozen
@@ -31,6 +39,8 @@ class CapacityGrowth:
     begin: Begin
     now: Clock
     timezone: str
+    pause: Callable[[], None] = rest
+    work_seconds: float = WORK_SECONDS
 
     @property
     def today(self) -> date:
@@ -59,15 +69,15 @@ class CapacityGrowth:
         last: date | None = None,
         kinds: Collection[PeriodType] = tuple(PeriodType),
         instance_id: int | None = None,
-    ) -> Outcomes:
+    ) -> Recomputation:
         """Recompute the periods that hold a day of first ... last, of one instance or of all.
 
         This is how late and corrected days arrive in the weeks, months and quarters around them:
         name their range. What compares with these periods is recomputed after them: the one that
         follows, and each later day that compares with a day of the range. Days after today are
         left out. `last` is today unless said, `first` the start of each kind's last period that
-        was complete then. Every period is a transaction of its own, the oldest first. Raises
-        InvalidInputError, NotFoundError.
+        was complete then. Every period is a transaction of its own, the oldest first; in
+        between `pause` is called every second. Raises InvalidInputError, NotFoundError.
         """
         today = self.today
         last = today if last is None else last
@@ -76,15 +86,27 @@ class CapacityGrowth:
             raise InvalidInputError("start_date", said)
         _check_range(last if first is None else first, last)
         end = min(last, today)
-        return tuple(
-            outcome
+        periods = (
+            period
             for kind in PeriodType
             if kind in kinds
             for period in self._periods(
                 kind, first or last_complete(kind, end).start, end, instance_id
             )
+        )
+        return summed_up(
+            outcome
+            for period in self._paused(periods)
             for outcome in self._aggregate(period, today, instance_id)
         )
+
+    def _paused(self, periods: Iterable[Period]) -> Iterator[Period]:
+        begun = time.monotonic()
+        for period in periods:
+            yield period
+            if time.monotonic() - begun >= self.work_seconds:
+                self.pause()
+                begun = time.monotonic()
 
     def _periods(
         self, kind: PeriodType, first: date, last: date, instance_id: int | None

@@ -1,7 +1,6 @@
 """The use case: the days that are too old go, what they amount to stays."""
 
 import re
-import time
 from calendar import monthrange
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, timedelta
@@ -9,25 +8,19 @@ from typing import Final
 
 from attrs import frozen
 
-from capacity_core.aggregation import AggregationStatus, Outcomes, registered
+from capacity_core.aggregation import AggregationStatus, Recomputation, registered
 from capacity_core.errors import InvalidInputError, NotAggregatedError
-from capacity_core.growth import MAX_DAYS, CapacityGrowth
+from capacity_core.growth import MAX_DAYS, CapacityGrowth, rest
 from capacity_core.messages import text
 from capacity_core.periods import PeriodType, last_complete
 from capacity_core.ports import Begin
 from capacity_core.reads import OldRows
 
 BATCH_ROWS: Final = 10_000
-# SQLite's other writers look at least that often whether it is their turn.
-PAUSE_SECONDS: Final = 0.1
 LASTING: Final = (PeriodType.WEEKLY, PeriodType.MONTHLY, PeriodType.QUARTERLY)
 ONE_DAY: Final = timedelta(days=1)
 _AGE: Final = re.compile(r"([1-9][0-9]{0,4})(d|mo|y)")
 _MONTHS: Final = {"mo": 1, "y": 12}
-
-
-def _rest() -> None:
-    time.sleep(PAUSE_SECONDS)
 
 
 @frozen
@@ -52,7 +45,7 @@ class CapacityRetention:
     begin: Begin
     growth: CapacityGrowth
     batch_rows: int = BATCH_ROWS
-    pause: Callable[[], None] = _rest
+    pause: Callable[[], None] = rest
 
     def plan(self, older_than: str) -> Pruning:
         """Count what `prune` would delete. Raises InvalidInputError."""
@@ -108,8 +101,8 @@ class CapacityRetention:
             self.pause()
 
 
-def _check(outcomes: Outcomes) -> None:
-    for each in outcomes:
+def _check(done: Recomputation) -> None:
+    for each in done.outcomes:
         if each.status is AggregationStatus.FAILED:
             kind, start = each.period.type, each.period.start
             said = text("error.not_aggregated", name=each.instance.name, kind=kind, start=start)

@@ -1,12 +1,12 @@
 """What answers show of growth: the core's views, sizes in whole MiB as well."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import date
 from typing import Any, Generic, TypeVar
 
 from attrs import asdict, frozen
 
-from capacity_core.aggregation import AggregationOutcome, AggregationStatus
+from capacity_core.aggregation import AggregationOutcome, AggregationStatus, Recomputation
 from capacity_core.answer import Asked, mebibytes
 from capacity_core.growth_reads import (
     DatabaseGrowth,
@@ -29,8 +29,6 @@ from capacity_core.rollup import whole_average
 
 Item = TypeVar("Item")
 Row = TypeVar("Row", DatabaseGrowth, InstanceGrowth)
-
-MAX_OUTCOMES = 1_000
 
 
 @frozen(kw_only=True)
@@ -166,15 +164,9 @@ def instance_summary_data(found: GrowthSummary, kind: PeriodType) -> dict[str, o
     return {"summary": SummaryView(**_summary(found, kind))}
 
 
-def aggregation_data(outcomes: Iterable[AggregationOutcome], asked: Asked) -> AggregationData:
-    by_status: dict[AggregationStatus, list[AggregationOutcome]] = {
-        status: [] for status in reversed(AggregationStatus)
-    }
-    for outcome in outcomes:
-        by_status[outcome.status].append(outcome)
-    counts: dict[str, Any] = {str(status): len(found) for status, found in by_status.items()}
-    failed_first = [outcome for found in by_status.values() for outcome in found]
-    shown = [_outcome_view(outcome, asked) for outcome in failed_first[:MAX_OUTCOMES]]
+def aggregation_data(found: Recomputation, asked: Asked) -> AggregationData:
+    counts: dict[str, Any] = {str(status): found.count(status) for status in AggregationStatus}
+    shown = [_outcome_view(outcome, asked) for outcome in found.outcomes]
     return AggregationData(**counts, outcomes=shown)
 
 

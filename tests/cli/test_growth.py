@@ -21,7 +21,7 @@ from capacity_adapters.cli.growth_tables import (
 )
 from capacity_adapters.cli.output import Csv, Report, say
 from capacity_adapters.store import Store, open_store
-from capacity_core.aggregation import AggregationOutcome, AggregationStatus
+from capacity_core.aggregation import AggregationOutcome, AggregationStatus, summed_up
 from capacity_core.growth_reads import InstanceLabel
 from capacity_core.messages import text
 from capacity_core.model import DatabaseSize, Moment, Outcome
@@ -328,7 +328,7 @@ def test_what_failed_is_named_and_the_exit_code_says_so(
             *[(AggregationStatus.FAILED, text("aggregation.failed"))] * 22,
         )
     ]
-    report = report_of(tuple(outcomes))
+    report = report_of(summed_up(outcomes))
     say(report, json_wanted=False)
     out, err = capsys.readouterr()
     assert (report.exit_code, out) == (1, "")

@@ -221,14 +221,14 @@ def test_every_reason_is_said_in_both_languages(store: MemoryStore, language: La
 
 
 def periods_of(outcomes: Sequence[AggregationOutcome], kind: PeriodType) -> list[date]:
-    return list(dict.fromkeys(each.period.start for each in outcomes if each.period.type is kind))
+    return sorted({each.period.start for each in outcomes if each.period.type is kind})
 
 
 def test_a_range_is_every_period_that_holds_a_day_of_it_and_the_one_after(
     store: MemoryStore, growth: CapacityGrowth
 ) -> None:
     known(store, "shop")
-    outcomes = growth.aggregate(date(2025, 12, 30), date(2026, 1, 3))
+    outcomes = growth.aggregate(date(2025, 12, 30), date(2026, 1, 3)).outcomes
     assert periods_of(outcomes, PeriodType.DAILY) == [
         date(2025, 12, 30) + timedelta(days=number) for number in range(6)
     ]
@@ -244,14 +244,14 @@ def test_without_dates_it_is_the_last_complete_period_until_today(
     store: MemoryStore, growth: CapacityGrowth
 ) -> None:
     shop = known(store, "shop", -100, -20, -7, -1, 0)
-    outcomes = growth.aggregate()
+    outcomes = growth.aggregate().outcomes
     assert growth.today == TODAY
     for kind in PeriodType:
         last = last_complete(kind, TODAY)
         assert periods_of(outcomes, kind) == [last.start, last.following.start], kind
         assert (shop, last) in store.state.instance_aggregates
         assert (shop, "b", last) in store.state.database_aggregates
-    assert growth.aggregate(last=TODAY + timedelta(days=400)) == outcomes
+    assert growth.aggregate(last=TODAY + timedelta(days=400)).outcomes == outcomes
 
 
 def test_a_late_day_arrives_in_the_periods_around_it(
@@ -274,16 +274,31 @@ def test_one_instance_and_some_kinds_may_be_named(
     store: MemoryStore, growth: CapacityGrowth
 ) -> None:
     shop, other = known(store, "shop", -7), known(store, "other", -7)
-    outcomes = growth.aggregate(TODAY, TODAY, [WEEKLY], shop)
+    outcomes = growth.aggregate(TODAY, TODAY, [WEEKLY], shop).outcomes
     assert {(each.instance.id, each.period.type) for each in outcomes} == {(shop, WEEKLY)}
     with pytest.raises(NotFoundError):
         growth.aggregate(instance_id=other + 1)
 
 
+def test_others_may_write_between_the_periods_of_a_long_recomputation(store: MemoryStore) -> None:
+    shop = known(store, "shop", -7)
+    pauses: list[int] = []
+
+    def pause() -> None:
+        sync(store, shop, {"a": 10, "b": 10}, on_day(-7 - len(pauses)))
+        pauses.append(1)
+
+    hasty = CapacityGrowth(store.begin, lambda: NOON, "UTC", pause)
+    assert len(hasty.aggregate(kinds=[WEEKLY]).outcomes) == 4
+    assert not pauses
+    evolve(hasty, work_seconds=0).aggregate(kinds=[WEEKLY])
+    assert len(pauses) == 2
+
+
 def test_a_range_has_bounds(growth: CapacityGrowth) -> None:
     first = TODAY - timedelta(days=MAX_DAYS - 1)
-    assert growth.aggregate(first, TODAY) == ()
-    assert growth.aggregate(EARLIEST_DAY, EARLIEST_DAY) == ()
+    assert growth.aggregate(first, TODAY).outcomes == ()
+    assert growth.aggregate(EARLIEST_DAY, EARLIEST_DAY).outcomes == ()
     for start, end, field in [
         (TODAY, TODAY - timedelta(days=1), "end_date"),
         (first - timedelta(days=1), None, "start_date"),

@@ -119,7 +119,7 @@ def test_the_ends_of_the_calendar_are_an_input_that_is_refused_or_holds_nothing(
 ) -> None:
     growth = CapacityGrowth(MemoryStore().begin, lambda: datetime(2026, 3, 10, tzinfo=UTC), "UTC")
     try:
-        assert growth.aggregate(first, last) == ()
+        assert growth.aggregate(first, last).outcomes == ()
     except InvalidInputError as error:
         assert error.field in {"start_date", "end_date"}  # noqa: PT017 -- either is right
 

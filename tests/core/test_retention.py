@@ -9,7 +9,12 @@ from tests.builders import NOON
 from tests.stores import add_instance, on_day, sync
 
 from capacity_adapters.memory import MemoryStore
-from capacity_core.aggregation import AggregationOutcome, AggregationStatus
+from capacity_core.aggregation import (
+    AggregationOutcome,
+    AggregationStatus,
+    Recomputation,
+    summed_up,
+)
 from capacity_core.errors import InvalidInputError, NotAggregatedError
 from capacity_core.growth import CapacityGrowth
 from capacity_core.growth_reads import InstanceLabel
@@ -108,7 +113,9 @@ def test_what_the_days_amount_to_is_kept_first_and_stays(store: MemoryStore) -> 
     assert store.state.instance_aggregates == whole[1]
     quarter = period_of(PeriodType.QUARTERLY, TODAY - timedelta(days=200))
     assert (instance_id, "a", quarter) in whole[0]
-    (outcome, _) = growth.aggregate(quarter.start, quarter.start, [PeriodType.QUARTERLY])[:2]
+    (outcome, _) = growth.aggregate(quarter.start, quarter.start, [PeriodType.QUARTERLY]).outcomes[
+        :2
+    ]
     assert outcome.reason is not None
     assert (outcome.status, outcome.reason.key) == ("skipped", "aggregation.pruned")
 
@@ -139,12 +146,13 @@ class FailingGrowth(CapacityGrowth):
         last: date | None = None,
         kinds: Collection[PeriodType] = tuple(PeriodType),
         instance_id: int | None = None,
-    ) -> tuple[AggregationOutcome, ...]:
+    ) -> Recomputation:
         del last, kinds, instance_id
         period = period_of(PeriodType.WEEKLY, first or TODAY)
         label = InstanceLabel(1, "shop", "postgresql")
         failed = AggregationStatus.FAILED
-        return (AggregationOutcome(label, AggregateLevel.DATABASE, period, failed, 0, None),)
+        outcome = AggregationOutcome(label, AggregateLevel.DATABASE, period, failed, 0, None)
+        return summed_up([outcome])
 
 
 def test_nothing_goes_if_what_it_amounts_to_cannot_be_kept(store: MemoryStore) -> None:

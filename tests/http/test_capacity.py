@@ -13,7 +13,12 @@ from tests.stores import on_day, sync
 
 from capacity_adapters.memory import MemoryStore
 from capacity_core.access import Scope
-from capacity_core.aggregation import AggregationOutcome, AggregationStatus
+from capacity_core.aggregation import (
+    MAX_OUTCOMES,
+    AggregationOutcome,
+    AggregationStatus,
+    summed_up,
+)
 from capacity_core.answer import Asked
 from capacity_core.growth import MAX_DAYS
 from capacity_core.growth_reads import InstanceLabel
@@ -21,7 +26,7 @@ from capacity_core.messages import Language, text
 from capacity_core.model import DatabaseSize, FileAddress, Outcome
 from capacity_core.periods import PeriodType, period_of
 from capacity_core.reads import AggregateLevel
-from capacity_http.growth_views import MAX_OUTCOMES, aggregation_data
+from capacity_http.growth_views import aggregation_data
 
 pytestmark = pytest.mark.unit
 
@@ -491,7 +496,7 @@ def test_of_many_outcomes_the_failed_are_shown() -> None:
         for status in AggregationStatus
     )
     asked = Asked(Language.EN, "r", NOON)
-    data = aggregation_data([*[done] * MAX_OUTCOMES, skipped, failed], asked)
+    data = aggregation_data(summed_up([*[done] * MAX_OUTCOMES, skipped, failed]), asked)
     assert (data.completed, data.skipped, data.failed) == (MAX_OUTCOMES, 1, 1)
     shown = [outcome.status for outcome in data.outcomes]
     assert shown == ["failed", "skipped", *["completed"] * (MAX_OUTCOMES - 2)]

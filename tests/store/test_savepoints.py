@@ -95,8 +95,10 @@ def test_an_instance_that_cannot_be_aggregated_aborts_no_other(
         sync(real_store, instance_id, {"a": 1}, on_day(-7))
     for statement in REFUSALS[store_url.partition(":")[0]]:
         execute(real_store, statement.format(table=broken, owner=ids[1]))
-    outcomes = CapacityGrowth(real_store.begin, lambda: NOON, "UTC").aggregate(
-        kinds=[PeriodType.WEEKLY]
+    outcomes = (
+        CapacityGrowth(real_store.begin, lambda: NOON, "UTC")
+        .aggregate(kinds=[PeriodType.WEEKLY])
+        .outcomes
     )
     weeks = {
         table: {row[0] for row in rows(real_store, table) if "weekly" in row} for table in LEVELS

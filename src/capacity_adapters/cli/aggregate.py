@@ -1,6 +1,5 @@
 """`capacity aggregate`: recompute what days amount to; for schedules, and after corrections."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -10,7 +9,7 @@ from capacity_adapters.cli.growth_tables import PERIODS
 from capacity_adapters.cli.output import Block, Report, Table, asked_now, progress, shown
 from capacity_adapters.cli.session import Session, with_session
 from capacity_adapters.cli.targets import instance_for
-from capacity_core.aggregation import AggregationOutcome, AggregationStatus, Outcomes
+from capacity_core.aggregation import AggregationOutcome, AggregationStatus, Recomputation
 from capacity_core.answer import success
 from capacity_core.messages import Language, render, text
 from capacity_core.periods import PeriodType
@@ -60,17 +59,18 @@ def aggregate(
         start, end = (None if each is None else each.date() for each in (first, last))
         kinds = [PeriodType(period) for period in periods] or list(PeriodType)
         with progress("Aggregating ...", json_wanted=session.json_wanted):
-            outcomes = application.growth.aggregate(start, end, kinds, instance_id)
-    return report_of(outcomes)
+            done = application.growth.aggregate(start, end, kinds, instance_id)
+    return report_of(done)
 
 
-def report_of(outcomes: Outcomes) -> Report:
+def report_of(done: Recomputation) -> Report:
     """Count the outcomes, and why; what failed is named."""
-    counts = {str(status): 0 for status in AggregationStatus}
-    counts |= Counter(str(outcome.status) for outcome in outcomes)
-    failed = [each for each in outcomes if each.status is AggregationStatus.FAILED]
+    counts = {str(status): done.count(status) for status in AggregationStatus}
+    failed = [each for each in done.outcomes if each.status is AggregationStatus.FAILED]
     said = text("aggregation.done", **counts)
-    reasons = Counter((each.status, _reason(each)) for each in outcomes if each.reason)
+    reasons = {
+        (status, render(why, Language.EN)): count for (status, why), count in done.reasons.items()
+    }
     data = {
         **counts,
         "reasons": [
@@ -85,27 +85,32 @@ def report_of(outcomes: Outcomes) -> Report:
         for (status, reason), count in reasons.items()
         if status is AggregationStatus.SKIPPED
     ]
-    blocks = (_counts(outcomes), *skipped, *_failures(failed), UNIT_NOTE, document.message)
+    blocks = (
+        _counts(done),
+        *skipped,
+        *_failures(failed, counts["failed"]),
+        UNIT_NOTE,
+        document.message,
+    )
     return Report(document, blocks, exit_code=1 if failed else 0)
 
 
-def _counts(outcomes: Outcomes) -> Table:
-    found = Counter((each.period.type, each.status) for each in outcomes)
+def _counts(done: Recomputation) -> Table:
     rows = [
-        (kind, *(str(found[kind, status]) for status in AggregationStatus))
+        (kind, *(str(done.counts.get((kind, status), 0)) for status in AggregationStatus))
         for kind in PeriodType
-        if any(found[kind, status] for status in AggregationStatus)
+        if any((kind, status) in done.counts for status in AggregationStatus)
     ]
     return Table(("PERIOD", *(status.upper() for status in AggregationStatus)), rows, _NUMBERS)
 
 
-def _failures(failed: Sequence[AggregationOutcome]) -> list[Block]:
+def _failures(failed: Sequence[AggregationOutcome], count: int) -> list[Block]:
     lines = [
         f"failed: {each.period.type} {each.level}s of {shown(each.instance.name)} "
         f"from {each.period.start}: {_reason(each)}"
         for each in failed[:FAILURES_SHOWN]
     ]
-    rest = len(failed) - FAILURES_SHOWN
+    rest = count - FAILURES_SHOWN
     return [*lines, *([f"... and {rest} more"] if rest > 0 else [])]
 
 

@@ -172,10 +172,10 @@ async def recompute_aggregations(
     def work(asked: Asked) -> Answer:
         said = decode(body or b"{}", AggregationRange)
         kinds = said.period_types or tuple(PeriodType)
-        outcomes = facade.application.growth.aggregate(
+        found = facade.application.growth.aggregate(
             said.start_date, said.end_date, kinds, said.instance_id
         )
-        data = aggregation_data(outcomes, asked)
+        data = aggregation_data(found, asked)
         counts = {"completed": data.completed, "skipped": data.skipped, "failed": data.failed}
         return done(asdict(data, recurse=False), asked, text("aggregation.done", **counts))
 
