@@ -68,7 +68,7 @@ class InstanceAggregate:
     """One instance over one period; its size is what was measured plus what was carried.
 
     `partial_days` are those on which not every active database was measured. `is_break`: the
-    size of one of its databases came to be found out in another way, so that totals do not
+    size of one of its databases came to be found out in another way, or known late: totals do not
     compare; a database made anew breaks no total.
     """
 

@@ -237,7 +237,7 @@ def test_a_method_that_changes_behind_carried_days_breaks_the_instance(
 def test_a_break_before_the_period_before_is_over(store: AnyStore, instance_id: int) -> None:
     days: dict[int, Found] = {
         -3: {"a": DatabaseSize("a", 1, "old")},
-        0: {"a": DatabaseSize("a", 5, "new")},
+        2: {"a": DatabaseSize("a", 5, "new")},
         7: {"a": DatabaseSize("a", 6, "new")},
     }
     instance = a_week(store, instance_id, days)[1]
