@@ -180,7 +180,7 @@ SETTINGS = (
         _count_to(256),
         "8",
         "a whole number from 1 to 256",
-        "Threads of the service: so many requests are worked on at once.",
+        "So many syncs and examinations run at once over HTTP; others wait.",
     ),
     Setting(
         "secret_key",
