@@ -113,7 +113,7 @@ class _Postgres:
     def _rows(self, oids: Sequence[int]) -> dict[int, Told]:
         """Size these, over one connection or several. Raises if nothing at all was learned."""
         workers = max(1, min(self.target.policy.size_connections, len(oids) // (PAYS_FROM // 2)))
-        size = CHUNK if workers == 1 else min(CHUNK // 2, math.ceil(len(oids) / (2 * workers)))
+        size = CHUNK if workers == 1 else math.ceil(min(CHUNK, len(oids) / workers) / 2)
         chunks = deque(list(oids[start : start + size]) for start in range(0, len(oids), size))
         rows: dict[int, Told] = {}
         with ThreadPoolExecutor(workers, thread_name_prefix="sizes") as pool:
