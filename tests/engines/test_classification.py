@@ -255,6 +255,7 @@ def test_what_pymysql_raises_has_a_reason(error: Exception, reason: str) -> None
     [
         (OSError(errno.EHOSTUNREACH, "x"), "unreachable"),
         (OSError(errno.ENETUNREACH, "x"), "unreachable"),
+        (OSError(errno.ENOTCONN, "x"), "connection_lost"),
         (OSError(errno.EMFILE, "x"), "other"),
         (ConnectionResetError(), "connection_lost"),
         (TimeoutError(), "timeout"),

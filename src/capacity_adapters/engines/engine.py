@@ -143,7 +143,7 @@ NONSENSE: Final = (
     ValueError,
     struct.error,
 )
-# The first that fits; what a system call means is in UNREACHABLE_CODES.
+# The first that fits; what a system call means is in SYSTEM_CODES.
 BUILTIN_REASONS: Mapping[type[BaseException], Reason] = MappingProxyType(
     {
         ssl.SSLError: Reason.TLS,
@@ -170,8 +170,15 @@ CERTIFICATE_CAUSES: Mapping[int, str] = MappingProxyType(
         64: "name",  # an address that is not in it
     }
 )
-UNREACHABLE_CODES = frozenset(
-    {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.EADDRNOTAVAIL}
+SYSTEM_CODES: Mapping[int | None, Reason] = MappingProxyType(
+    {
+        errno.EHOSTUNREACH: Reason.UNREACHABLE,
+        errno.ENETUNREACH: Reason.UNREACHABLE,
+        errno.EHOSTDOWN: Reason.UNREACHABLE,
+        errno.ENETDOWN: Reason.UNREACHABLE,
+        errno.EADDRNOTAVAIL: Reason.UNREACHABLE,
+        errno.ENOTCONN: Reason.CONNECTION_LOST,  # the peer was gone before we had a look at it
+    }
 )
 
 
@@ -196,8 +203,8 @@ def _failure_of(error: BaseException, engine: Engine) -> Failure | None:
     for kind, reason in BUILTIN_REASONS.items():
         if isinstance(error, kind):
             return Failure.of(reason)
-    if isinstance(error, OSError) and error.errno in UNREACHABLE_CODES:
-        return Failure.of(Reason.UNREACHABLE)
+    if isinstance(error, OSError) and error.errno in SYSTEM_CODES:
+        return Failure.of(SYSTEM_CODES[error.errno])
     return None
 
 
