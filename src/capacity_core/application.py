@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from datetime import date
 from functools import partial
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from attrs import evolve, frozen
@@ -20,8 +21,6 @@ from capacity_core.errors import (
     PermissionRequiredError,
     SyncInProgressError,
 )
-from capacity_core.forecasts import CapacityForecasts
-from capacity_core.growth import CapacityGrowth
 from capacity_core.instances import (
     SEALED,
     InstanceFields,
@@ -35,8 +34,12 @@ from capacity_core.model import EngineFacts, FileAddress, Instance, Moment, Scen
 from capacity_core.ports import Begin, Clock, CoordinatorFor, Lease, Leases
 from capacity_core.reads import DatabaseRow, DateRange, InstanceDay, Page, Paging, SizeRow
 from capacity_core.result import InstanceCapacitySyncActionResult
-from capacity_core.retention import CapacityRetention
 from capacity_core.sync import InstanceCapacitySyncActionsService
+
+if TYPE_CHECKING:
+    from capacity_core.forecasts import CapacityForecasts
+    from capacity_core.growth import CapacityGrowth
+    from capacity_core.retention import CapacityRetention
 
 log = logging.getLogger(__name__)
 
@@ -312,18 +315,24 @@ class CapacityApplication:
     # Reads.
 
     @property
-    def growth(self) -> CapacityGrowth:
+    def growth(self) -> "CapacityGrowth":
         """What changed, and the recomputation of it."""
+        from capacity_core.growth import CapacityGrowth  # noqa: PLC0415 -- a sync does without
+
         return CapacityGrowth(self.begin, self.now, self.timezone)
 
     @property
-    def retention(self) -> CapacityRetention:
+    def retention(self) -> "CapacityRetention":
         """How long days are kept."""
+        from capacity_core.retention import CapacityRetention  # noqa: PLC0415 -- a sync does without
+
         return CapacityRetention(self.begin, self.growth)
 
     @property
-    def forecasts(self) -> CapacityForecasts:
+    def forecasts(self) -> "CapacityForecasts":
         """When it will be full, and the limits that users set."""
+        from capacity_core.forecasts import CapacityForecasts  # noqa: PLC0415 -- a sync does without
+
         return CapacityForecasts(self.begin, self.growth.today)
 
     def databases(self, instance_id: int, paging: Paging) -> Page[DatabaseRow]:

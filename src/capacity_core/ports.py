@@ -4,19 +4,12 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from datetime import date, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
 
 from capacity_core.access import ApiToken, Scope
 from capacity_core.diagnosis import Check
-from capacity_core.growth_ports import (
-    GrowthReads,
-    Limits,
-    PeriodAggregator,
-    Retention,
-    SeriesReads,
-)
 from capacity_core.inventory import InventoryChange
 from capacity_core.model import (
     CapacityReport,
@@ -35,6 +28,15 @@ from capacity_core.reads import (
     Paging,
     SizeRow,
 )
+
+if TYPE_CHECKING:  # a sync, and an import of the core, need none of growth
+    from capacity_core.growth_ports import (
+        GrowthReads,
+        Limits,
+        PeriodAggregator,
+        Retention,
+        SeriesReads,
+    )
 
 
 class CapacitySyncCoordinator(Protocol):
@@ -225,7 +227,7 @@ class UnitOfWork(Protocol):
     def repository(self) -> CapacityRepository: ...
 
     @property
-    def aggregator(self) -> PeriodAggregator: ...
+    def aggregator(self) -> "PeriodAggregator": ...
 
     @property
     def instances(self) -> Instances: ...
@@ -240,16 +242,16 @@ class UnitOfWork(Protocol):
     def reads(self) -> CapacityReads: ...
 
     @property
-    def growth(self) -> GrowthReads: ...
+    def growth(self) -> "GrowthReads": ...
 
     @property
-    def series(self) -> SeriesReads: ...
+    def series(self) -> "SeriesReads": ...
 
     @property
-    def limits(self) -> Limits: ...
+    def limits(self) -> "Limits": ...
 
     @property
-    def retention(self) -> Retention: ...
+    def retention(self) -> "Retention": ...
 
     def commit(self) -> None: ...
 

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from attrs import evolve, field, frozen
 
 from capacity_core.decisions import DECISIONS, Decision, Keep
 from capacity_core.errors import ConflictError, EngineNotSupportedError
-from capacity_core.growth_ports import CapacityAggregator
 from capacity_core.inventory import InventoryChange, account_for, reconcile
 from capacity_core.messages import text
 from capacity_core.model import (
@@ -30,6 +30,9 @@ from capacity_core.model import (
 )
 from capacity_core.ports import CapacityRepository, CapacitySyncCoordinator
 from capacity_core.result import InstanceCapacitySyncActionResult, SyncWarning
+
+if TYPE_CHECKING:  # the ports of growth are slow to import
+    from capacity_core.growth_ports import CapacityAggregator
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +60,7 @@ class InstanceCapacitySyncActionsService:
     """
 
     repository: CapacityRepository
-    aggregator: CapacityAggregator
+    aggregator: "CapacityAggregator"
     coordinator_for: Callable[[Instance], CapacitySyncCoordinator]
     now: Callable[[], datetime]
     timezone: str = "UTC"
