@@ -111,8 +111,6 @@ class CapacityGrowth:
     def _periods(
         self, kind: PeriodType, first: date, last: date, instance_id: int | None
     ) -> list[Period]:
-        if first > last:
-            return []
         periods = periods_between(kind, first, last)
         later = {periods[-1].following.start}
         if kind is PeriodType.DAILY and last < self.today:
