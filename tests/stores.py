@@ -80,6 +80,12 @@ def postgres_template(postgres: Server) -> str:
     return url.rpartition("/")[2]
 
 
+@pytest.fixture(scope="session")
+def lent_url(postgres: Server, postgres_template: str) -> str:
+    """Name a store that one test after another has for itself: to copy one takes longer."""
+    return new_database(postgres, postgres_template)
+
+
 def url_of(kind: str, request: pytest.FixtureRequest) -> str:
     if kind == "sqlite":
         template = request.getfixturevalue("sqlite_template")
@@ -107,7 +113,11 @@ def store(request: pytest.FixtureRequest) -> Iterator[MemoryStore | Store]:
     if request.param == "memory":
         yield MemoryStore()
         return
-    opened = open_store(url_of(request.param, request), secret_key=lambda: KEY)
+    lent = request.param == "postgresql"
+    url = request.getfixturevalue("lent_url") if lent else url_of(request.param, request)
+    opened = open_store(url, secret_key=lambda: KEY)
+    if lent:
+        make_new(opened)
     yield opened
     opened.close()
 
@@ -270,6 +280,25 @@ def execute(store: Store, sql: str, **values: object) -> None:
     connection = store._database.begin()
     try:
         connection.execute(text(sql), values)
+        connection.commit()
+    finally:
+        connection.close()
+
+
+def make_new(store: Store) -> None:
+    """Undo what earlier tests wrote; they left the schema as it was."""
+    from capacity_adapters.store.tables import metadata  # noqa: PLC0415 -- only for real stores
+
+    written = [table for table in metadata.sorted_tables if table.name != "capacity_retention"]
+    counted = [table.name for table in written if table.autoincrement_column is not None]
+    steps = [
+        *(f"DELETE FROM {table.name}" for table in reversed(written)),  # noqa: S608 -- our own names
+        "UPDATE capacity_retention SET pruned_before = NULL",
+        *(f"SELECT setval(pg_get_serial_sequence('{each}', 'id'), 1, false)" for each in counted),
+    ]
+    connection = store._database.begin()
+    try:
+        connection.exec_driver_sql(";".join(steps))
         connection.commit()
     finally:
         connection.close()

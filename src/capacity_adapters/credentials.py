@@ -1,5 +1,7 @@
 """Passwords of instances: found at the moment of use, and the key that seals those we keep."""
 
+import hmac
+import json
 import os
 import secrets
 from base64 import b64decode, b64encode
@@ -13,7 +15,7 @@ from capacity_adapters.settings import KEY_BYTES, SETTINGS, Settings, read_at_mo
 from capacity_core.errors import CapacityError, SettingsError
 from capacity_core.instances import SEALED
 from capacity_core.messages import Text
-from capacity_core.model import CollectFailed, Failure, Instance, Reason, Secret
+from capacity_core.model import CollectFailed, Failure, FileAddress, Instance, Reason, Secret
 
 ENV_PREFIX = "CAPACITY_SECRET_"
 KEY_FILE = "secret.key"
@@ -59,6 +61,24 @@ class PasswordSource:
         if kind == "file" and self.folder is not None:
             return _filed(read_regular(_inside(self.folder, name), MAX_PASSWORD_BYTES))
         return None
+
+
+def credential_mark(
+    secret_for: Callable[[Instance], Secret], key_of: Callable[[], bytes], instance: Instance
+) -> str | None:
+    """Tell credentials apart by a keyed hash: whoever reads it learns nothing of the password.
+
+    None where there is no password to be had, or no key.
+    """
+    try:
+        secret, key = secret_for(instance), key_of()
+    except (CollectFailed, SettingsError):
+        return None
+    address = instance.address
+    there = [address.path] if isinstance(address, FileAddress) else [address.host, address.port]
+    asked = [instance.id, instance.db_type, *there, instance.username, secret.reveal()]
+    own_key = hmac.digest(key, b"capacity-sync credential mark 1", "sha256")
+    return hmac.digest(own_key, json.dumps(asked).encode(), "sha256").hex()
 
 
 def password(value: str) -> Secret:

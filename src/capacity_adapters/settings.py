@@ -4,10 +4,10 @@ SETTINGS is the whole list; the reference in the docs is made from it.
 """
 
 import os
-import tomllib
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum, auto
 from errno import EFBIG, EINVAL
 from math import isfinite
 from pathlib import Path
@@ -17,17 +17,29 @@ from zoneinfo import ZoneInfo
 
 from attrs import field, frozen
 
-from capacity_adapters.target_rules import Network, PortRule, networks, port_rules
+from capacity_adapters.target_rules import (
+    Network,
+    PortRule,
+    engine_limits,
+    networks,
+    port_rules,
+)
 from capacity_core.errors import SettingsError
 from capacity_core.messages import Language, Text
 
 PREFIX = "CAPACITY_"
 CONFIG = "CAPACITY_CONFIG"
 STORE_URL = "CAPACITY_STORE_URL"
+SCHEDULE = "CAPACITY_SCHEDULE"
 KEY_BYTES = 32
 MAX_SECONDS = 86_400
 MAX_CONFIG_BYTES = 1 << 20
 STORE_SCHEMES = ("sqlite", "postgresql", "postgres", "postgresql+psycopg")
+
+
+class Queue(StrEnum):
+    EMBEDDED = auto()
+    PROCRASTINATE = auto()
 
 
 @frozen(kw_only=True)
@@ -47,6 +59,12 @@ class Settings:
     sync_deadline: float = 300.0
     size_connections: int = 1
     workers: int = 8
+    queue: Queue = Queue.EMBEDDED
+    schedule: str | None = None
+    schedule_jitter: float = 60.0
+    fleet_workers: int = 16
+    host_limit: int = 8
+    engine_limits: Mapping[str, int] = field(factory=dict)
     secret_key: bytes | None = field(default=None, repr=False)
     secret_folder: Path | None = None
     sqlite_root: Path | None = None
@@ -127,6 +145,19 @@ def _folder(value: str) -> Path:
     return folder
 
 
+def _cron(value: str) -> str:
+    from capacity_adapters.queues.schedule import checked_cron  # noqa: PLC0415 -- few have one
+
+    return checked_cron(value)
+
+
+def _jitter(value: str) -> float:
+    seconds = float(value)
+    if not 0 <= seconds <= MAX_SECONDS:
+        raise ValueError(value)
+    return seconds
+
+
 _A_DEADLINE = f"a number of seconds, more than 0 and at most {MAX_SECONDS}"
 _A_FOLDER = "the absolute path of a folder"
 
@@ -181,6 +212,50 @@ SETTINGS = (
         "8",
         "a whole number from 1 to 256",
         "So many syncs and examinations run at once over HTTP; others wait.",
+    ),
+    Setting(
+        "queue",
+        Queue,
+        "embedded",
+        "embedded or procrastinate",
+        "How items of a run come to workers: each process looks by itself, or, on a PostgreSQL "
+        "store and with the extra `procrastinate`, by jobs that `capacity worker` takes.",
+    ),
+    Setting(
+        "schedule",
+        _cron,
+        "none: nothing is collected by itself",
+        "a cron expression of five fields such as `0 3 * * *`",
+        "When all active instances are collected, in the time zone of CAPACITY_TIMEZONE; "
+        "once, however many services and workers have it, and what was missed is caught up once.",
+    ),
+    Setting(
+        "schedule_jitter",
+        _jitter,
+        "60",
+        f"a number of seconds from 0 to {MAX_SECONDS}",
+        "A scheduled collection starts up to so many seconds late, so that not all start at once.",
+    ),
+    Setting(
+        "fleet_workers",
+        _count_to(256),
+        "16",
+        "a whole number from 1 to 256",
+        "So many instances of a run does one process sync at once.",
+    ),
+    Setting(
+        "host_limit",
+        _count_to(256),
+        "8",
+        "a whole number from 1 to 256",
+        "So many instances on one host does one process sync at once.",
+    ),
+    Setting(
+        "engine_limits",
+        engine_limits,
+        "none",
+        "engines with numbers such as oracle:4, mysql:8",
+        "So many instances of one engine does one process sync at once.",
     ),
     Setting(
         "secret_key",
@@ -247,6 +322,8 @@ def _parse(setting: Setting, where: str, value: str) -> object:
 
 
 def _read_file(path: Path) -> dict[str, str]:
+    import tomllib  # noqa: PLC0415 -- few have a file
+
     try:
         document = tomllib.loads(read_regular(path, MAX_CONFIG_BYTES).decode())
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Where targets may be: networks, and the ports of an engine, as settings spell them."""
+"""Rules for targets, as settings spell them: networks, ports and limits of engines."""
 
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -12,6 +12,7 @@ from capacity_core.model import EngineFacts
 
 Network = IPv4Network | IPv6Network
 HIGHEST_PORT = 65_535
+MOST_AT_ONCE = 256
 
 
 @frozen
@@ -41,16 +42,42 @@ def _port_rule(part: str) -> PortRule:
     return PortRule(engine.strip(), range(least, most + 1))
 
 
+def engine_limits(value: str) -> dict[str, int]:
+    """Read `engine:number`, separated by commas. Raises ValueError."""
+    limits: dict[str, int] = {}
+    for part in value.split(","):
+        engine, colon, number = part.strip().rpartition(":")
+        most = int(number)
+        if not engine or not colon or not 1 <= most <= MOST_AT_ONCE:
+            raise ValueError(part)
+        limits[engine.strip()] = most
+    return limits
+
+
 def ports_by_engine(
     rules: tuple[PortRule, ...], engines: Mapping[str, EngineFacts]
 ) -> dict[str, tuple[range, ...]]:
     """Bring the rules together by the engines' own names. Raises SettingsError for another."""
     ports: dict[str, tuple[range, ...]] = {}
     for rule in rules:
-        try:
-            db_type = engine_for(rule.engine, engines).db_type
-        except InvalidInputError:
-            said = f"CAPACITY_TARGET_PORTS names {rule.engine!r}, which is no engine"
-            raise SettingsError(Text(said)) from None
+        db_type = _own_name(rule.engine, engines, "CAPACITY_TARGET_PORTS")
         ports[db_type] = (*ports.get(db_type, ()), rule.ports)
     return ports
+
+
+def limits_by_engine(
+    limits: Mapping[str, int], engines: Mapping[str, EngineFacts]
+) -> dict[str, int]:
+    """Likewise; of two limits for one engine, the lower one counts."""
+    found: dict[str, int] = {}
+    for name, most in limits.items():
+        db_type = _own_name(name, engines, "CAPACITY_ENGINE_LIMITS")
+        found[db_type] = min(most, found.get(db_type, most))
+    return found
+
+
+def _own_name(name: str, engines: Mapping[str, EngineFacts], variable: str) -> str:
+    try:
+        return engine_for(name, engines).db_type
+    except InvalidInputError:
+        raise SettingsError(Text(f"{variable} names {name!r}, which is no engine")) from None

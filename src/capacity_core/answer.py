@@ -166,6 +166,7 @@ ERROR_KINDS: Mapping[str, ErrorKind] = MappingProxyType(
         "DATABASE_CONNECTION_ERROR": _SYSTEM,
         "SYNC_DATA_ERROR": _SYSTEM,
         "SYNC_IN_PROGRESS": _SYSTEM,
+        "SERVICE_BUSY": _SYSTEM,
         "INTERNAL_ERROR": ErrorKind("system", "high", recoverable=False),
     }
 )

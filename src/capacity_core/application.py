@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,8 +12,6 @@ from attrs import evolve, frozen
 
 from capacity_core.access import ApiToken, Scope, hash_token, new_token
 from capacity_core.decisions import DECISIONS, Decision
-from capacity_core.diagnosis import Diagnosis
-from capacity_core.doctor import diagnose
 from capacity_core.errors import (
     AuthenticationRequiredError,
     CapacityError,
@@ -31,14 +30,17 @@ from capacity_core.instances import (
 )
 from capacity_core.messages import text
 from capacity_core.model import EngineFacts, FileAddress, Instance, Moment, Scenario, Secret, Tls
-from capacity_core.ports import Begin, Clock, CoordinatorFor, Lease, Leases
+from capacity_core.ports import Begin, Clock, CoordinatorFor, Lease, LeaseKeeper, Leases
 from capacity_core.reads import DatabaseRow, DateRange, InstanceDay, Page, Paging, SizeRow
 from capacity_core.result import InstanceCapacitySyncActionResult
 from capacity_core.sync import InstanceCapacitySyncActionsService
 
 if TYPE_CHECKING:
+    from capacity_core.diagnosis import Diagnosis
+    from capacity_core.fleet import CapacityFleet
     from capacity_core.forecasts import CapacityForecasts
     from capacity_core.growth import CapacityGrowth
+    from capacity_core.importing import CapacityImport
     from capacity_core.retention import CapacityRetention
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,10 @@ NOT_CONNECTED = frozenset({Scenario.CONNECT_FAILED, Scenario.ENGINE_NOT_SUPPORTE
 
 def _nothing() -> None:
     pass
+
+
+def _no_mark(_instance: Instance) -> None:
+    return None
 
 
 def _any_path(_path: str) -> bool:
@@ -67,7 +73,8 @@ class CapacityApplication:
     `aggregation_required` a sync whose aggregation fails is undone. `path_allowed` says
     whether a caller from afar may register files at that path, `port_allowed` whether an engine
     may have that port, `check_store` raises StoreError while the store cannot be used, and `close`
-    lets go of it.
+    lets go of it. `pause` rests a moment between two transactions of a long work, `credential_mark`
+    hashes the credential that an instance would be asked with, if it can.
     """
 
     begin: Begin
@@ -83,25 +90,36 @@ class CapacityApplication:
     port_allowed: Callable[[str, int], bool] = _any_port
     check_store: Callable[[], None] = _nothing
     close: Callable[[], None] = _nothing
+    pause: Callable[[], None] = _nothing
+    credential_mark: Callable[[Instance], str | None] = _no_mark
 
     def sync(
-        self, instance_id: int, *, deadline: float | None = None, password: Secret | None = None
+        self,
+        instance_id: int,
+        *,
+        deadline: float | None = None,
+        password: Secret | None = None,
+        keeper: LeaseKeeper | None = None,
     ) -> InstanceCapacitySyncActionResult:
         """Sync one instance under its lease, and commit.
 
         `deadline` is in seconds. A `password` given is used instead of the kept one, and kept,
-        sealed, if it connected. Raises NotFoundError, InvalidInputError (password), and
+        sealed, if it connected. A `keeper` renews a short lease; else it lasts for the deadline
+        and 30 seconds. Raises NotFoundError, InvalidInputError (password), and
         ConflictError if the instance was moved meanwhile; a running sync is a result.
         """
         _check_password(password)
         seconds = self.sync_deadline if deadline is None else deadline
         try:
-            lease = self.leases.acquire(instance_id, seconds + LEASE_GRACE_SECONDS)
+            lasts = keeper.seconds if keeper else seconds + LEASE_GRACE_SECONDS
+            lease = self.leases.acquire(instance_id, lasts)
         except SyncInProgressError as error:
             return self._in_progress(instance_id, error)
         committed = False
         try:
-            with self.begin(lease) as work:
+            kept = keeper.keep(lease) if keeper else nullcontext()
+            # Whoever keeps leases says elsewhere how the sync ended, and that commit is lasting.
+            with kept, self.begin(lease, unhurried=keeper is not None) as work:
                 service = InstanceCapacitySyncActionsService(
                     repository=work.repository,
                     aggregator=work.aggregator,
@@ -134,7 +152,7 @@ class CapacityApplication:
         deadline: float | None = None,
         password: Secret | None = None,
         tls: Tls | None = None,
-    ) -> Diagnosis:
+    ) -> "Diagnosis":
         """Find out which rights an instance's login lacks; the store is read, never written.
 
         `deadline` is in seconds; `password` and `tls` are used instead of the kept ones, and not
@@ -152,7 +170,7 @@ class CapacityApplication:
         *,
         deadline: float | None = None,
         password: Secret | None = None,
-    ) -> Diagnosis:
+    ) -> "Diagnosis":
         """Likewise for an instance that need not be registered; its id is 0.
 
         Raises InvalidInputError.
@@ -167,7 +185,9 @@ class CapacityApplication:
         known: Mapping[str, bool],
         deadline: float | None,
         password: Secret | None,
-    ) -> Diagnosis:
+    ) -> "Diagnosis":
+        from capacity_core.doctor import diagnose  # noqa: PLC0415 -- a sync does without
+
         _check_password(password)
         seconds = self.sync_deadline if deadline is None else deadline
         conversation = partial(self.coordinator_for, deadline=seconds, password=password)
@@ -319,7 +339,27 @@ class CapacityApplication:
         """What changed, and the recomputation of it."""
         from capacity_core.growth import CapacityGrowth  # noqa: PLC0415 -- a sync does without
 
-        return CapacityGrowth(self.begin, self.now, self.timezone)
+        return CapacityGrowth(self.begin, self.now, self.timezone, self.pause)
+
+    @property
+    def fleet(self) -> "CapacityFleet":
+        """Many instances at once."""
+        from capacity_core.fleet import CapacityFleet  # noqa: PLC0415 -- a sync does without
+
+        return CapacityFleet(
+            begin=self.begin,
+            now=self.now,
+            sync=self.sync,
+            engines=self.engines,
+            credential_mark=self.credential_mark,
+        )
+
+    @property
+    def importing(self) -> "CapacityImport":
+        """Many instances from one file."""
+        from capacity_core.importing import CapacityImport  # noqa: PLC0415 -- a sync does without
+
+        return CapacityImport(self.begin, self.now, self.engines, self._check_place)
 
     @property
     def retention(self) -> "CapacityRetention":

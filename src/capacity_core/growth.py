@@ -1,8 +1,7 @@
 """The door to growth: what lists, summaries and recomputations come in through."""
 
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator
-from datetime import date
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from datetime import date, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -23,13 +22,12 @@ from capacity_core.ports import Begin, Clock
 
 EARLIEST_DAY: Final = date(1970, 1, 1)
 MAX_DAYS: Final = 3_700
+LONGEST: Final = timedelta(days=MAX_DAYS - 1)
 WORK_SECONDS: Final = 1.0
-# SQLite's other writers look at least that often whether it is their turn.
-PAUSE_SECONDS: Final = 0.1
 
 
-def rest() -> None:
-    time.sleep(PAUSE_SECONDS)
+def _nothing() -> None:
+    pass
 
 
 @frozen
@@ -39,7 +37,7 @@ class CapacityGrowth:
     begin: Begin
     now: Clock
     timezone: str
-    pause: Callable[[], None] = rest
+    pause: Callable[[], None] = _nothing
     work_seconds: float = WORK_SECONDS
 
     @property
@@ -100,13 +98,22 @@ class CapacityGrowth:
             for outcome in self._aggregate(period, today, instance_id)
         )
 
+    def aggregate_completed(self, since: date) -> Sequence[Recomputation]:
+        """Recompute the weeks, months and quarters that ended on that day or later, of all."""
+        ended = [last_complete(kind, self.today) for kind in PeriodType]
+        return [
+            self.aggregate(max(since, period.end - LONGEST), period.end, (period.type,))
+            for period in ended
+            if period.type is not PeriodType.DAILY and period.end >= since
+        ]
+
     def _paused(self, periods: Iterable[Period]) -> Iterator[Period]:
-        begun = time.monotonic()
+        begun = self.now()
         for period in periods:
             yield period
-            if time.monotonic() - begun >= self.work_seconds:
+            if (self.now() - begun).total_seconds() >= self.work_seconds:
                 self.pause()
-                begun = time.monotonic()
+                begun = self.now()
 
     def _periods(
         self, kind: PeriodType, first: date, last: date, instance_id: int | None

@@ -2,7 +2,7 @@
 
 import os.path
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from ipaddress import ip_address
 from pathlib import PurePath
@@ -14,6 +14,7 @@ from capacity_core.errors import InvalidInputError
 from capacity_core.filters import FilterRules
 from capacity_core.messages import text
 from capacity_core.model import (
+    DEFAULT_ZONE,
     Address,
     EngineFacts,
     FileAddress,
@@ -33,6 +34,8 @@ _PASSWORD_REF = re.compile(
     r"env:CAPACITY_SECRET_(?!(?:KEY|FOLDER)\Z)\w+|file:[\w-][\w.-]*|sealed", re.ASCII
 )
 _BETWEEN_WORDS = re.compile(r"[\s_-]+")
+_LABEL = re.compile(r"[\w][\w.:/-]{0,62}")
+_MAX_TAGS = 50
 _MAX_PORT = 65_535
 _LIMITS = {
     "name": 255,
@@ -45,6 +48,10 @@ _LIMITS = {
     "tls.cert": 4096,
     "tls.key": 4096,
 }
+
+
+def unique(labels: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(labels)))
 
 
 @frozen(kw_only=True)
@@ -68,6 +75,8 @@ class InstanceFields:
     timezone: str | None = None
     filters: FilterRules = field(factory=FilterRules)
     description: str = ""
+    tags: tuple[str, ...] = field(default=(), converter=unique)
+    zone: str = DEFAULT_ZONE
     is_active: bool = True
 
 
@@ -89,6 +98,8 @@ def fields_of(instance: Instance) -> InstanceFields:
         timezone=instance.timezone,
         filters=instance.filters,
         description=instance.description,
+        tags=instance.tags,
+        zone=instance.zone,
         is_active=instance.is_active,
     )
 
@@ -106,6 +117,7 @@ def new_instance(
         _check_file(f"tls.{name}", getattr(fields.tls, name))
     if fields.name.isdecimal():
         raise InvalidInputError("name", text("field.digits"))
+    check_labels(fields.tags, fields.zone)
     engine = engine_for(fields.db_type, engines)
     _check_identity(fields.tls, engine)
     for name, check in _CHECKS.items():
@@ -123,6 +135,8 @@ def new_instance(
         timezone=fields.timezone,
         filters=fields.filters,
         description=fields.description,
+        tags=fields.tags,
+        zone=fields.zone,
         is_active=fields.is_active,
         created_at=now,
         updated_at=now,
@@ -217,6 +231,14 @@ def check_text(name: str, value: str | None, *, required: bool = False) -> None:
     is_blank = name != "password" and not value.strip()
     if is_blank or len(value) > limit or "\0" in value or not _is_unicode(value):
         raise InvalidInputError(name, text("field.text", field=name, limit=limit))
+
+
+def check_labels(tags: Iterable[str], *zones: str) -> None:
+    """Raises InvalidInputError unless tags and zones are short words."""
+    labels = [("tags", tag) for tag in tags]
+    for name, label in [*labels, *(("zone", zone) for zone in zones)]:
+        if len(labels) > _MAX_TAGS or not _LABEL.fullmatch(label):
+            raise InvalidInputError(name, text("field.label", field=name, value=repr(label)))
 
 
 def _check_file(name: str, value: str | None) -> None:

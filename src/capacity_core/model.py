@@ -13,6 +13,8 @@ from capacity_core.filters import FilterRules
 from capacity_core.messages import Text, text
 
 MAX_BYTES: Final = 2**63 - 1
+MOST_SUM_BYTES: Final = 2**63 - 1024  # the largest double within 64 bits
+DEFAULT_ZONE: Final = "default"
 
 
 class Reason(StrEnum):
@@ -196,7 +198,10 @@ class Level(StrEnum):
 
 @frozen(kw_only=True)
 class Instance:
-    """One database server, or folder of files, whose capacity we follow."""
+    """One database server, or folder of files, whose capacity we follow.
+
+    `zone` names the network from which it can be reached: workers may serve some zones only.
+    """
 
     id: int
     name: str
@@ -210,6 +215,8 @@ class Instance:
     timezone: str | None = None
     filters: FilterRules = field(factory=FilterRules)
     description: str = ""
+    tags: tuple[str, ...] = ()
+    zone: str = DEFAULT_ZONE
     is_active: bool = True
     created_at: datetime
     updated_at: datetime

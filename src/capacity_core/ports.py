@@ -1,6 +1,6 @@
 """Every port: what the core asks of the world. Adapters fit them without inheriting."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from datetime import date, datetime
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Protocol
 from attrs import frozen
 
 from capacity_core.access import ApiToken, Scope
-from capacity_core.diagnosis import Check
 from capacity_core.inventory import InventoryChange
 from capacity_core.model import (
     CapacityReport,
@@ -29,7 +28,8 @@ from capacity_core.reads import (
     SizeRow,
 )
 
-if TYPE_CHECKING:  # a sync, and an import of the core, need none of growth
+if TYPE_CHECKING:  # a sync, and an import of the core, need none of these
+    from capacity_core.diagnosis import Check
     from capacity_core.growth_ports import (
         GrowthReads,
         Limits,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # a sync, and an import of the core, need none of growth
         Retention,
         SeriesReads,
     )
+    from capacity_core.runs_port import Runs
 
 
 class CapacitySyncCoordinator(Protocol):
@@ -67,7 +68,7 @@ class CapacitySyncCoordinator(Protocol):
 class CapacityExaminer(CapacitySyncCoordinator, Protocol):
     """A conversation that can also tell which rights the login has; what the doctor needs."""
 
-    def examine(self) -> tuple[Check, ...]:
+    def examine(self) -> "tuple[Check, ...]":
         """Probe, reading only, every right and setting that sizing needs. Raises CollectFailed.
 
         The costs name every database of the inventory, also those that a filter leaves out.
@@ -124,6 +125,10 @@ class Instances(Protocol):
         """Keep it under a new id, ignoring its own. Raises ConflictError if the name is taken."""
         ...
 
+    def add_many(self, instances: Sequence[Instance]) -> None:
+        """Likewise, all or none."""
+        ...
+
     def get(self, instance_id: int) -> Instance:
         """Raises NotFoundError if it is missing or was removed."""
         ...
@@ -133,6 +138,10 @@ class Instances(Protocol):
         ...
 
     def find(self, name: str) -> Instance | None: ...
+
+    def named(self, names: Iterable[str]) -> list[Instance]:
+        """Those that have one of these names, in any order."""
+        ...
 
     def at_address(self, instance: Instance) -> list[Instance]:
         """Those of the same engine at the same address, whatever their user."""
@@ -219,6 +228,19 @@ class Leases(Protocol):
         """Give it back. Harmless if it expired or was taken meanwhile."""
         ...
 
+    def renew(self, leases: Iterable[Lease], seconds: float) -> None:
+        """Let them last so long from now. Harmless for those that were taken meanwhile."""
+        ...
+
+
+class LeaseKeeper(Protocol):
+    """Renews leases of `seconds` while their work is done: a killed process frees them soon."""
+
+    @property
+    def seconds(self) -> float: ...
+
+    def keep(self, lease: Lease) -> AbstractContextManager[None]: ...
+
 
 class UnitOfWork(Protocol):
     """One transaction, begun by its first write; leaving it without a commit undoes it."""
@@ -253,16 +275,22 @@ class UnitOfWork(Protocol):
     @property
     def retention(self) -> "Retention": ...
 
+    @property
+    def runs(self) -> "Runs": ...
+
     def commit(self) -> None: ...
 
 
 class Begin(Protocol):
     """Open a unit of work; with a lease, its transaction begins with the lease's fenced release.
 
-    A lease that expired and was taken by somebody else raises SyncInProgressError there.
+    A lease that expired and was taken by somebody else raises SyncInProgressError there. If it is
+    `unhurried`, a loss of power may undo it until another one that is not was committed.
     """
 
-    def __call__(self, lease: Lease | None = None) -> AbstractContextManager[UnitOfWork]: ...
+    def __call__(
+        self, lease: Lease | None = None, *, unhurried: bool = False
+    ) -> AbstractContextManager[UnitOfWork]: ...
 
 
 class CoordinatorFor(Protocol):

@@ -2,7 +2,7 @@
 
 import re
 from calendar import monthrange
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from typing import Final
 
@@ -10,7 +10,7 @@ from attrs import frozen
 
 from capacity_core.aggregation import AggregationStatus, Recomputation, registered
 from capacity_core.errors import InvalidInputError, NotAggregatedError
-from capacity_core.growth import MAX_DAYS, CapacityGrowth, rest
+from capacity_core.growth import MAX_DAYS, CapacityGrowth
 from capacity_core.messages import text
 from capacity_core.periods import PeriodType, last_complete
 from capacity_core.ports import Begin
@@ -39,13 +39,12 @@ class Pruning:
 class CapacityRetention:
     """Deletes the sizes and totals of old days; each batch is a transaction of its own.
 
-    `pause` is called between them, so that others may write.
+    The pause of `growth` is made between them, so that others may write.
     """
 
     begin: Begin
     growth: CapacityGrowth
     batch_rows: int = BATCH_ROWS
-    pause: Callable[[], None] = rest
 
     def plan(self, older_than: str) -> Pruning:
         """Count what `prune` would delete. Raises InvalidInputError."""
@@ -98,7 +97,7 @@ class CapacityRetention:
                 work.commit()
             yield batch
             full = self.batch_rows in {batch.database_rows, batch.instance_rows}
-            self.pause()
+            self.growth.pause()
 
 
 def _check(done: Recomputation) -> None:

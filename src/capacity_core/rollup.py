@@ -11,11 +11,11 @@ from typing import Final
 
 from attrs import field, frozen
 
+from capacity_core.model import MOST_SUM_BYTES
 from capacity_core.periods import Period, PeriodType
 from capacity_core.reads import InstanceDay, SizeRow
 
 GROWING_PERCENT: Final = 5.0
-MOST_SUM_BYTES: Final = 2**63 - 1024  # the largest double within 64 bits
 
 
 class Trend(StrEnum):

@@ -41,6 +41,8 @@ class InstanceView:
     has_password: bool
     password_ref: str | None
     description: str
+    tags: tuple[str, ...]
+    zone: str
     is_active: bool
     timezone: str | None
     filters: FilterRules
@@ -66,6 +68,8 @@ def instance_view(instance: Instance) -> InstanceView:
         has_password=sealed,
         password_ref=None if sealed else said.password_ref,
         description=said.description,
+        tags=said.tags,
+        zone=said.zone,
         is_active=said.is_active,
         timezone=said.timezone,
         filters=said.filters,

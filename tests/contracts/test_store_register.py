@@ -253,3 +253,48 @@ def test_what_is_held_is_changed_by_one_at_a_time(store: AnyStore) -> None:
 def test_nothing_that_is_missing_is_held(store: AnyStore) -> None:
     with store.begin() as work, pytest.raises(NotFoundError):
         work.instances.hold(7)
+
+
+def test_many_are_added_as_one_would_be(store: AnyStore) -> None:
+    old = register(store, an_instance("old"))
+    files = evolve(an_instance("file"), address=FileAddress("/data/a b.db"), tags=("中", "b"))
+    with store.begin() as work:
+        work.instances.add_many([FULL, files, evolve(an_instance("x"), zone="dmz")])
+        work.instances.add_many([])
+        work.commit()
+    with store.begin() as work:
+        kept = [work.instances.find(each.name) for each in (FULL, files, an_instance("x"))]
+        assert work.instances.page(Paging()).total == 4
+    found = [each for each in kept if each is not None]
+    assert [evolve(each, id=0) for each in found] == [
+        FULL,
+        files,
+        evolve(an_instance("x"), zone="dmz"),
+    ]
+    assert len({old.id, *(each.id for each in found)}) == 4
+    assert register(store, an_instance("next")).id not in {each.id for each in found}
+
+
+def test_many_are_added_or_none(store: AnyStore) -> None:
+    register(store, an_instance("a"))
+    for names in (["b", "a"], ["b", "c", "b"]):
+        with pytest.raises(ConflictError), store.begin() as work:
+            work.instances.add_many([an_instance(name) for name in names])
+    with store.begin() as work:
+        with pytest.raises(ConflictError):
+            work.instances.add_many([an_instance("b"), an_instance("a")])
+        work.instances.add_many([an_instance("d")])
+        work.commit()
+    with store.begin() as work:
+        assert [row.name for row in work.instances.page(Paging()).rows] == ["a", "d"]
+
+
+def test_those_of_some_names_are_found_at_once(store: AnyStore) -> None:
+    kept = [register(store, an_instance(name)) for name in ("a", "b", "=中 \n", "gone")]
+    remove(store, kept.pop().id)
+    asked = ["a", "=中 \n", "A", "gone", "nobody", "", "nul\0", "half \udcff"]
+    with store.begin() as work:
+        found = work.instances.named(iter(asked))
+        assert sorted(found, key=lambda each: each.id) == [kept[0], kept[2]]
+        assert work.instances.named([]) == []
+    assert instance_in(store, kept[1].id) == kept[1]

@@ -243,6 +243,8 @@ def test_a_lease_that_cannot_be_given_back_does_not_hide_what_went_wrong(
         def release(self, _lease: Lease, /) -> None:
             raise StoreError(text("store.locked", where="here"))
 
+        def renew(self, _leases: object, _seconds: float, /) -> None: ...
+
     shop = application.add_instance(SHOP)
     target.coordinator = a_conversation(report=ValueError("bug"))
     stuck = evolve(application, leases=StuckLeases())
@@ -513,9 +515,9 @@ def test_the_doctor_holds_nothing_of_the_store_while_it_asks(
     asked: list[int] = []
 
     @contextmanager
-    def counted(lease: Lease | None = None) -> Iterator[UnitOfWork]:
+    def counted(lease: Lease | None = None, *, unhurried: bool = False) -> Iterator[UnitOfWork]:
         held.append(1)
-        with application.begin(lease) as work:
+        with application.begin(lease, unhurried=unhurried) as work:
             yield work
         held.pop()
 

@@ -12,7 +12,9 @@ from capacity_core.messages import CATALOGUE, Language, Text, render, text
 from capacity_core.messages.answers import ANSWERS
 from capacity_core.messages.checks import CHECKS
 from capacity_core.messages.fields import FIELDS
+from capacity_core.messages.fleet import FLEET
 from capacity_core.messages.hints import HINTS
+from capacity_core.messages.imports import IMPORTS
 from capacity_core.messages.special import SPECIAL
 from capacity_core.messages.store_faults import STORE_FAULTS
 from capacity_core.model import CollectFailed, Failure, Outcome, Reason, Unmeasured, sql_cure
@@ -78,5 +80,5 @@ def test_a_coordinator_may_give_its_own_hint_or_none() -> None:
 
 
 def test_no_key_is_in_two_catalogues() -> None:
-    parts = (ANSWERS, FIELDS, HINTS, CHECKS, STORE_FAULTS, SPECIAL)
+    parts = (ANSWERS, FIELDS, HINTS, FLEET, CHECKS, IMPORTS, STORE_FAULTS, SPECIAL)
     assert sum(map(len, parts)) == len(CATALOGUE)

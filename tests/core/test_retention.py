@@ -72,8 +72,8 @@ def store() -> MemoryStore:
 
 
 def retention(store: MemoryStore, pauses: Pauses) -> CapacityRetention:
-    growth = CapacityGrowth(store.begin, lambda: NOON, "UTC")
-    return CapacityRetention(store.begin, growth, batch_rows=50, pause=pauses)
+    growth = CapacityGrowth(store.begin, lambda: NOON, "UTC", pauses)
+    return CapacityRetention(store.begin, growth, batch_rows=50)
 
 
 def filled(store: MemoryStore, name: str = "shop") -> int:
@@ -158,7 +158,7 @@ class FailingGrowth(CapacityGrowth):
 def test_nothing_goes_if_what_it_amounts_to_cannot_be_kept(store: MemoryStore) -> None:
     filled(store)
     growth = FailingGrowth(store.begin, lambda: NOON, "UTC")
-    pruner = CapacityRetention(store.begin, growth, pause=Pauses())
+    pruner = CapacityRetention(store.begin, growth)
     planned = pruner.plan("200d")
     with pytest.raises(NotAggregatedError, match=r"weekly aggregates from .* of instance shop"):
         pruner.prune("200d")

@@ -12,11 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.builders import NOON
 
-from capacity_core.model import MAX_BYTES, Outcome
+from capacity_core.model import MAX_BYTES, MOST_SUM_BYTES, Outcome
 from capacity_core.periods import Period, PeriodType, period_of
 from capacity_core.reads import InstanceDay, SizeRow
 from capacity_core.rollup import (
-    MOST_SUM_BYTES,
     DatabaseAggregate,
     Trend,
     change_of,

@@ -49,7 +49,7 @@ def test_another_writer_gets_its_turn_after_every_batch(stores: tuple[Store, Sto
         sync(store, instance_id, {"a": 1, "b": 2, "c": 3}, on_day(number))
     neighbour = Neighbour(other)
     growth = CapacityGrowth(store.begin, lambda: NOON, "UTC")
-    pruner = CapacityRetention(store.begin, growth, batch_rows=4, pause=neighbour)
+    pruner = CapacityRetention(store.begin, evolve(growth, pause=neighbour), batch_rows=4)
     assert pruner.prune("12mo").rows == OldRows(27, 9)
     assert neighbour.written == 7
 
@@ -74,7 +74,7 @@ def test_recomputation_after_pruning_changes_nothing(real_store: Store) -> None:
     with real_store.begin() as work:
         work.instances.save(evolve(work.instances.hold(switched_off), is_active=False))
         work.commit()
-    pruner = CapacityRetention(real_store.begin, growth, batch_rows=40, pause=lambda: None)
+    pruner = CapacityRetention(real_store.begin, growth, batch_rows=40)
     planned = pruner.plan("1d")
     assert planned.before == date(2025, 10, 1)
     assert pruner.prune("1d") == planned

@@ -13,7 +13,7 @@ from tests.stores import add_instance, new_database, on_day, stage, sync
 
 from capacity_adapters.store import Store, database, open_store
 
-STATEMENTS = 16  # BEGIN, SAVEPOINT, RELEASE and COMMIT included
+STATEMENTS = 14  # BEGIN, SAVEPOINT and COMMIT included
 COUNTS = (10, 1_000, 10_000)
 
 
@@ -25,9 +25,12 @@ def traced(store: Store) -> Iterator[list[str]]:
     def listen(connection: object, *_: object) -> None:
         connection.set_trace_callback(seen.append)  # type: ignore[attr-defined]  # sqlite3's
 
-    event.listen(store._database._engine, "checkout", listen)
+    engines = store._database._engine, store._database._reading
+    for engine in engines:
+        event.listen(engine, "checkout", listen)
     yield seen
-    event.remove(store._database._engine, "checkout", listen)
+    for engine in engines:
+        event.remove(engine, "checkout", listen)
 
 
 def found(count: int) -> dict[str, int]:

@@ -1,6 +1,8 @@
 """Instances, their passwords, and API tokens, in memory."""
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import count
 
 from attrs import evolve, frozen
 
@@ -24,6 +26,17 @@ class MemoryInstances:
         state.instances[kept.id] = kept
         return kept
 
+    def add_many(self, instances: Sequence[Instance]) -> None:
+        state = self._work.write()
+        names = [each.name for each in (*self._all_living(), *instances)]
+        if len(set(names)) < len(names):
+            raise ConflictError(text("import.names_taken"))
+        numbers = count(max(state.instances, default=0) + 1)
+        state.instances.update(
+            (number, evolve(each, id=number, last_sync=None))
+            for number, each in zip(numbers, instances, strict=False)
+        )
+
     def get(self, instance_id: int) -> Instance:
         return living(self._work.read(), instance_id)
 
@@ -32,6 +45,10 @@ class MemoryInstances:
 
     def find(self, name: str) -> Instance | None:
         return next((found for found in self._all_living() if found.name == name), None)
+
+    def named(self, names: Iterable[str]) -> list[Instance]:
+        wanted = set(names)
+        return [found for found in self._all_living() if found.name in wanted]
 
     def at_address(self, instance: Instance) -> list[Instance]:
         wanted = _place(instance)

@@ -13,6 +13,7 @@ from capacity_core.model import Address, Instance, Secret
 from capacity_core.periods import Period
 from capacity_core.reads import InstanceDay, Page, Paging, Row, SizeRow
 from capacity_core.rollup import DatabaseAggregate, InstanceAggregate
+from capacity_core.runs import Run, RunItem
 
 Bound = tuple[str, Address]
 
@@ -38,6 +39,17 @@ class HeldLease:
     expires: float
 
 
+@frozen
+class KeptItem:
+    """An item of a run, and who works on it. Times are seconds of the process's clock."""
+
+    item: RunItem
+    owner: str | None = None
+    claimed_until: float = 0.0
+    not_before: float = 0.0
+    queued_until: float = 0.0
+
+
 def bound_to(instance: Instance) -> Bound:
     """Say what a password is kept for."""
     return instance.db_type, instance.address
@@ -58,6 +70,10 @@ class State:
     instance_aggregates: dict[tuple[int, Period], InstanceAggregate] = field(factory=dict)
     limits: dict[int, Mapping[str, int]] = field(factory=dict)
     pruned_before: date | None = None
+    runs: dict[int, Run] = field(factory=dict)
+    run_items: dict[int, KeptItem] = field(factory=dict)
+    schedules: dict[str, datetime] = field(factory=dict)
+    refused_credentials: dict[int, str] = field(factory=dict)
 
     def draft(self) -> "State":
         return State(
@@ -72,6 +88,10 @@ class State:
             dict(self.instance_aggregates),
             dict(self.limits),
             self.pruned_before,
+            dict(self.runs),
+            dict(self.run_items),
+            dict(self.schedules),
+            dict(self.refused_credentials),
         )
 
 

@@ -1,7 +1,7 @@
 """The memory store, its units of work and its leases."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from threading import Lock
@@ -15,6 +15,7 @@ from capacity_adapters.memory.reads import MemoryReads
 from capacity_adapters.memory.register import MemoryCredentials, MemoryInstances, MemoryTokens
 from capacity_adapters.memory.retention import MemoryRetention
 from capacity_adapters.memory.rows import HeldLease, State, bound_to, living
+from capacity_adapters.memory.runs import MemoryRuns
 from capacity_adapters.memory.series import MemoryLimits, MemorySeries
 from capacity_adapters.memory.sync import MemoryRepository
 from capacity_core.errors import StoreError, SyncInProgressError
@@ -34,7 +35,12 @@ class MemoryStore:
     _writer: Lock = field(factory=Lock)
 
     @contextmanager
-    def begin(self, lease: Lease | None = None) -> Iterator["MemoryUnitOfWork"]:
+    def begin(
+        self,
+        lease: Lease | None = None,
+        *,
+        unhurried: bool = False,  # noqa: ARG002 -- memory outlives nothing anyway
+    ) -> Iterator["MemoryUnitOfWork"]:
         work = MemoryUnitOfWork(self, lease)
         try:
             yield work
@@ -136,6 +142,10 @@ class MemoryUnitOfWork:
         return MemoryLimits(self)
 
     @property
+    def runs(self) -> "MemoryRuns":
+        return MemoryRuns(self)
+
+    @property
     def retention(self) -> "MemoryRetention":
         return MemoryRetention(self)
 
@@ -162,6 +172,16 @@ class MemoryLeases:
         with self._store.begin() as work:
             if free(work.write(), lease):
                 work.commit()
+
+    def renew(self, leases: Iterable[Lease], seconds: float) -> None:
+        with self._store.begin() as work:
+            state = work.write()
+            for lease in leases:
+                held = state.leases.get(lease.instance_id)
+                if held and (held.owner, held.fencing) == (lease.owner, lease.fencing):
+                    until = time.monotonic() + seconds
+                    state.leases[lease.instance_id] = evolve(held, expires=until)
+            work.commit()
 
 
 def free(state: State, lease: Lease) -> bool:

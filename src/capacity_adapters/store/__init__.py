@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from attrs import evolve, field, frozen
 from sqlalchemy import select
@@ -17,7 +18,15 @@ from capacity_core.messages import text
 from capacity_core.model import Instance, Secret
 from capacity_core.ports import Lease
 
-__all__ = ["Store", "StoreState", "StoreStatus", "open_store", "store_status", "upgrade_store"]
+__all__ = [
+    "Store",
+    "StoreState",
+    "StoreStatus",
+    "driver_arguments",
+    "open_store",
+    "store_status",
+    "upgrade_store",
+]
 
 
 def _no_key() -> bytes:
@@ -32,8 +41,10 @@ class Store:
     _secret_key: Callable[[], bytes] = field(default=_no_key, repr=False)
 
     @contextmanager
-    def begin(self, lease: Lease | None = None) -> Iterator[StoreUnitOfWork]:
-        work = StoreUnitOfWork(self._database, self._secret_key, lease)
+    def begin(
+        self, lease: Lease | None = None, *, unhurried: bool = False
+    ) -> Iterator[StoreUnitOfWork]:
+        work = StoreUnitOfWork(self._database, self._secret_key, lease, unhurried)
         try:
             yield work
         finally:
@@ -71,6 +82,11 @@ def open_store(
         database.close()
         raise
     return Store(database, secret_key)
+
+
+def driver_arguments(url: str) -> dict[str, Any] | None:
+    """Say how psycopg connects to the store; None if it is a file. Raises StoreError."""
+    return Location.of(url).driver_arguments()
 
 
 def store_status(url: str) -> StoreStatus:

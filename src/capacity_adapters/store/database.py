@@ -3,12 +3,14 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from threading import BoundedSemaphore, Lock
 from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import unquote
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
 
@@ -27,8 +29,11 @@ DRIVERS: Final[Mapping[str, str]] = MappingProxyType(
 LEAST_SQLITE: Final = (3, 38)  # the first with `->>`
 PATIENCE_SECONDS: Final = 30  # for the other writer, a lock, a free connection
 MOST_PATIENCE_SECONDS: Final = 86_400
-CONNECTIONS: Final = 10
-MORE_CONNECTIONS: Final = 20  # beyond those kept open, while many ask at once
+CONNECTIONS: Final = 20
+MORE_CONNECTIONS: Final = 10  # beyond those kept open, while many ask at once
+FEW: Final = 8  # of them are rather waited for
+MOMENT_SECONDS: Final = 0.1  # than another is opened, which costs the server more than this work
+TURNS: Final = frozenset({"few", "turn"})  # what ends when a connection is given back
 TRUSTED_SECONDS: Final = 1.0  # a connection used that recently is not asked whether it lives
 # A plan made while the store was small is 100 times too slow on a large one: plan anew. Compiling
 # a statement just in time takes a second, which none of ours is worth.
@@ -63,6 +68,13 @@ class Location:
         place = f"{parsed.host or 'localhost'}:{parsed.port or 5432}/{parsed.database or ''}"
         return cls(parsed, place, None)
 
+    def driver_arguments(self) -> dict[str, Any] | None:
+        """Say how psycopg connects there, for what is no part of the store; None for a file."""
+        if self.path:
+            return None
+        dialect = self.url.get_dialect()()
+        return dict(dialect.create_connect_args(self.url)[1])
+
     @classmethod
     def _of_file(cls, url: URL) -> "Location":
         if not url.database or url.database.startswith((":memory:", "file:")):
@@ -88,17 +100,23 @@ def _are_options(query: Mapping[str, str | tuple[str, ...]]) -> bool:
 
 @define
 class Database:
-    """A store's connections: lent for one answer, or for one transaction."""
+    """A store's connections: lent for one answer, or for one transaction.
+
+    Writers of a file take turns here: SQLite would have them sleep and try again.
+    """
 
     location: Location
     _engine: Engine
     _reading: Engine
+    _turn: Lock = field(factory=Lock)
+    _few: BoundedSemaphore = field(factory=partial(BoundedSemaphore, FEW))
 
     @classmethod
     def at(cls, location: Location) -> "Database":
         if location.path:
-            engine = _sqlite(location.url)  # its driver never begins by itself
-            return cls(location, engine, engine)
+            # The driver never begins by itself. What must survive a loss of power waits for the
+            # disk, and brings along all that was committed before without waiting.
+            return cls(location, _sqlite(location.url), _sqlite(location.url, "NORMAL"))
         engine = _postgresql(location.url)
         return cls(location, engine, engine.execution_options(isolation_level="AUTOCOMMIT"))
 
@@ -113,26 +131,71 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Lend a connection on which each statement is its own transaction."""
-        with self.seam(), self._reading.connect() as connection:
+        with self.seam(), self._lent(self._reading) as connection:
             yield connection
 
-    def begin(self) -> Connection:
-        """Begin a transaction that may write; whoever asked commits or closes it."""
-        with self.seam():
-            connection = self._engine.connect()
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Likewise for statements that write, and need not survive a loss of power."""
+        with self.seam(), self._lent(self._reading) as connection:
             if self.location.path:
-                try:
-                    connection.exec_driver_sql("BEGIN IMMEDIATE")
-                except BaseException:
-                    connection.close()
-                    raise
+                self._take_turn(connection)
+            yield connection
+
+    def begin(self, *, unhurried: bool = False) -> Connection:
+        """Begin a transaction that may write; whoever asked commits or closes it.
+
+        An `unhurried` one may be forgotten in a loss of power, until the next other one: of a file
+        alone, since a server may fall while we, who were told that it is kept, live on.
+        """
+        if not self.location.path:
+            with self.seam():
+                return self._lent(self._engine)
+        with self.seam():
+            connection = self._lent(self._reading if unhurried else self._engine)
+            try:
+                self._take_turn(connection)
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            except BaseException:
+                connection.close()
+                raise
         return connection
 
+    def _lent(self, engine: Engine) -> Connection:
+        """Wait a moment for one of a few: to open another would cost a server more."""
+        if self.location.path:
+            return engine.connect()
+        is_one_of_few = self._few.acquire(timeout=MOMENT_SECONDS)
+        try:
+            connection = engine.connect()
+        except BaseException:
+            if is_one_of_few:
+                self._few.release()
+            raise
+        if is_one_of_few:
+            _info(connection)["few"] = self._few
+        return connection
+
+    def _take_turn(self, connection: Connection) -> None:
+        """Wait for the other writers of this process; the turn ends when this is given back."""
+        patience = float(str(self.location.url.query.get("timeout", PATIENCE_SECONDS)))
+        if not self._turn.acquire(timeout=patience):
+            raise StoreError(text("store.locked", where=self.location.where))
+        _info(connection)["turn"] = self._turn
+
     def close(self) -> None:
-        self._engine.dispose()
+        for engine in {self._engine, self._reading}:
+            engine.dispose()
 
 
-def _sqlite(url: URL) -> Engine:
+def _info(connection: Connection) -> dict[str, Any]:
+    """Return what is noted of it for as long as it is lent."""
+    info = connection.connection.record_info
+    assert info is not None  # noqa: S101 -- a pooled connection has it
+    return info
+
+
+def _sqlite(url: URL, synchronous: str = "FULL") -> Engine:
     arguments: dict[str, Any] = {"isolation_level": None}  # we begin ourselves: savepoints hold
     if "timeout" not in url.query:
         arguments["timeout"] = PATIENCE_SECONDS
@@ -142,13 +205,21 @@ def _sqlite(url: URL) -> Engine:
         hide_parameters=True,
         pool_size=CONNECTIONS,
         max_overflow=MORE_CONNECTIONS,
+        pool_use_lifo=True,
     )
-    event.listen(engine, "connect", _check_foreign_keys)
+    event.listen(engine, "connect", partial(_set_up, synchronous))
+    event.listen(engine, "checkin", _end_turns)
     return engine
 
 
-def _check_foreign_keys(connection: Any, _record: object) -> None:
+def _set_up(synchronous: str, connection: Any, _record: object) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA synchronous = {synchronous}")
+
+
+def _end_turns(_connection: object, record: Any) -> None:
+    for name in TURNS & record.record_info.keys():
+        record.record_info.pop(name).release()
 
 
 def _postgresql(url: URL) -> Engine:
@@ -162,9 +233,11 @@ def _postgresql(url: URL) -> Engine:
         hide_parameters=True,
         pool_size=CONNECTIONS,
         max_overflow=MORE_CONNECTIONS,
+        pool_use_lifo=True,
         use_native_hstore=False,  # spares a query at the first connect
     )
     event.listen(engine, "checkin", _note_return)
+    event.listen(engine, "checkin", _end_turns)
     event.listen(engine, "checkout", _ping(engine))
     return engine
 

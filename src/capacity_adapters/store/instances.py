@@ -1,7 +1,7 @@
 """The register of instances, as rows."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,12 +9,12 @@ from attrs import evolve, frozen
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from capacity_adapters.store.statements import can_be_known, sought
+from capacity_adapters.store.statements import as_doc, can_be_known, portable, sought, statement_for
 from capacity_adapters.store.tables import instances
 from capacity_adapters.store.work import Work
 from capacity_core.errors import ConflictError, NotFoundError, StoreError
 from capacity_core.filters import FilterRules
-from capacity_core.messages import text
+from capacity_core.messages import Text, text
 from capacity_core.model import (
     Address,
     FileAddress,
@@ -29,6 +29,8 @@ from capacity_core.reads import Page, Paging
 _LIVING = select(instances).where(instances.c.deleted_at.is_(None))
 _BY_ID = _LIVING.where(instances.c.id == bindparam("instance_id"))
 _HELD = _BY_ID.with_for_update()
+_NAMES = portable("SELECT item.value ->> 0 FROM {items}")
+_ADD = insert(instances)
 _COUNT = select(func.count()).select_from(instances).where(instances.c.deleted_at.is_(None))
 
 
@@ -38,9 +40,17 @@ class StoreInstances:
 
     def add(self, instance: Instance) -> Instance:
         kept = insert(instances).values(columns_of(instance)).returning(instances.c.id)
-        with _unique_name(instance), self._work.savepoint() as connection:
+        with _unique_name(_taken(instance)), self._work.savepoint() as connection:
             new_id = connection.execute(kept).scalar_one()
         return evolve(instance, id=new_id, last_sync=None)
+
+    def add_many(self, instances: Sequence[Instance]) -> None:
+        rows = [columns_of(instance) for instance in instances]
+        if not rows:  # or a row of defaults would be tried
+            return
+        taken = text("import.names_taken")
+        with _unique_name(taken), self._work.savepoint() as connection:
+            connection.execute(_ADD, rows)
 
     def get(self, instance_id: int) -> Instance:
         with self._work.read() as connection:
@@ -56,6 +66,13 @@ class StoreInstances:
         with self._work.read() as connection:
             row = connection.execute(_LIVING.where(instances.c.name == name)).one_or_none()
         return None if row is None else instance_of(row)
+
+    def named(self, names: Iterable[str]) -> list[Instance]:
+        doc = as_doc((name,) for name in names if can_be_known(name))
+        with self._work.read() as connection:
+            wanted = statement_for(_NAMES, connection).columns(instances.c.name)
+            asked = _LIVING.where(instances.c.name.in_(wanted))
+            return [instance_of(row) for row in connection.execute(asked, {"doc": doc})]
 
     def at_address(self, instance: Instance) -> list[Instance]:
         _, port, path = _columns_of_address(instance.address)
@@ -82,20 +99,24 @@ class StoreInstances:
             .where(instances.c.id == sought(instance.id), instances.c.deleted_at.is_(None))
             .values(columns_of(instance))
         )
-        with _unique_name(instance), self._work.savepoint() as connection:
+        with _unique_name(_taken(instance)), self._work.savepoint() as connection:
             found = connection.execute(kept).rowcount
         if not found:
             raise NotFoundError(text("error.instance_missing"))
 
 
 @contextmanager
-def _unique_name(instance: Instance) -> Iterator[None]:
+def _unique_name(message: Text) -> Iterator[None]:
     try:
         yield
     except StoreError as error:
         if isinstance(error.__cause__, IntegrityError):
-            raise ConflictError(text("error.name_taken", name=instance.name)) from error
+            raise ConflictError(message) from error
         raise
+
+
+def _taken(instance: Instance) -> Text:
+    return text("error.name_taken", name=instance.name)
 
 
 def living_instance(connection: Connection, instance_id: int, *, held: bool = False) -> Row[Any]:
@@ -128,6 +149,8 @@ def instance_of(row: Row[Any]) -> Instance:
             tuple(rules["exclude"]), tuple(rules["include"]), ignore_case=rules["ignore_case"]
         ),
         description=row.description,
+        tags=tuple(json.loads(row.tags)),
+        zone=row.zone,
         is_active=row.is_active,
         created_at=row.created_at,
         updated_at=row.updated_at,
@@ -162,6 +185,8 @@ def columns_of(instance: Instance) -> dict[str, object]:
         "timezone": instance.timezone,
         "filters": json.dumps(filters),
         "description": instance.description,
+        "tags": json.dumps(instance.tags, ensure_ascii=False),
+        "zone": instance.zone,
         "is_active": instance.is_active,
         "created_at": instance.created_at,
         "updated_at": instance.updated_at,

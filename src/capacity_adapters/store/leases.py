@@ -1,5 +1,6 @@
 """One lease an instance, timed by the store's own clock."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -7,7 +8,7 @@ from attrs import frozen
 from sqlalchemy import Connection, select
 
 from capacity_adapters.store.database import Database
-from capacity_adapters.store.statements import portable, sought, statement_for
+from capacity_adapters.store.statements import as_doc, portable, sought, statement_for
 from capacity_adapters.store.tables import instances, leases
 from capacity_core.errors import NotFoundError, SyncInProgressError
 from capacity_core.messages import text
@@ -27,6 +28,14 @@ _FREE = portable("""
 UPDATE leases SET owner = NULL
 WHERE instance_id = :instance_id AND owner = :owner AND fencing = :fencing
 """)
+# A lease that is being given back just now holds up the others no longer than it must.
+_RENEW = portable("""
+UPDATE leases SET expires_at = {now} + :seconds WHERE instance_id IN (
+    SELECT instance_id FROM leases WHERE (instance_id, owner, fencing) IN (
+        SELECT CAST(item.value ->> 0 AS BIGINT), item.value ->> 1,
+            CAST(item.value ->> 2 AS BIGINT) FROM {items})
+    {skip_locked})
+""")
 _HOLDER = (
     select(instances.c.name, leases.c.acquired_at)
     .join_from(instances, leases, isouter=True)
@@ -42,15 +51,21 @@ class StoreLeases:
         """Raises SyncInProgressError while somebody holds it, NotFoundError for no instance."""
         owner = uuid4().hex
         asked = {"instance_id": sought(instance_id), "owner": owner, "seconds": seconds}
-        with self._database.reading() as connection:
+        with self._database.writing() as connection:
             fencing = connection.execute(statement_for(_ACQUIRE, connection), asked).scalar()
             if fencing is None:
                 raise in_progress(connection, instance_id)
         return Lease(instance_id, owner, fencing)
 
     def release(self, lease: Lease) -> None:
-        with self._database.reading() as connection:
+        with self._database.writing() as connection:
             free(connection, lease)
+
+    def renew(self, leases: Iterable[Lease], seconds: float) -> None:
+        doc = as_doc((each.instance_id, each.owner, each.fencing) for each in leases)
+        with self._database.writing() as connection:
+            asked = {"doc": doc, "seconds": seconds}
+            connection.execute(statement_for(_RENEW, connection), asked)
 
 
 def free(connection: Connection, lease: Lease) -> bool:

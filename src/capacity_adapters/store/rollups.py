@@ -2,8 +2,8 @@
 
 from typing import Final
 
+from capacity_core.model import MOST_SUM_BYTES
 from capacity_core.periods import Period
-from capacity_core.rollup import MOST_SUM_BYTES
 
 ONE: Final = "instance_id = :instance_id"
 FOLLOWED: Final = "instance_id IN (SELECT id FROM instances WHERE is_active AND deleted_at IS NULL)"

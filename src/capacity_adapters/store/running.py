@@ -11,7 +11,7 @@ from capacity_adapters.store.rollups import (
     instances_select,
     span_of,
 )
-from capacity_adapters.store.statements import as_doc, portable
+from capacity_adapters.store.statements import BLANKS, as_doc, filled, portable
 from capacity_adapters.store.tables import database_size_aggregations, instance_size_aggregations
 from capacity_core.periods import Period
 
@@ -31,7 +31,7 @@ _INSTANCES: Final = instances_select(
 
 
 def _typed(select: str, table: Table) -> Mapping[str, TextualSelect]:
-    return {name: each.columns(*table.c) for name, each in portable(select).items()}
+    return {name: filled(portable(select), name).columns(*table.c) for name in BLANKS}
 
 
 _DATABASES_OF: Final = _typed(_DATABASES, database_size_aggregations)
@@ -42,8 +42,8 @@ def _as_table(select: str, table: Table) -> Mapping[str, CTE]:
     columns = ", ".join(column.name for column in table.columns)
     named = f"WITH found ({columns}) AS ({select}) SELECT * FROM found"  # noqa: S608 -- our own
     return {
-        name: each.bindparams(OWNERS).columns(*table.c).cte("running")
-        for name, each in portable(named).items()
+        name: filled(portable(named), name).bindparams(OWNERS).columns(*table.c).cte("running")
+        for name in BLANKS
     }
 
 

@@ -20,7 +20,12 @@ from capacity_core.errors import StoreError
 from capacity_core.messages import text
 
 VERSION_TABLE: Final = "capacity_store_version"
-REVISIONS: tuple[str, ...] = ("0001", "0002", "0003")  # a test holds them against the migrations
+REVISIONS: tuple[str, ...] = (
+    "0001",
+    "0002",
+    "0003",
+    "0004",
+)  # a test holds them against the migrations
 SCRIPTS = "capacity_adapters.store:migrations"
 MIGRATORS_LOCK: Final = 4_702_111_234_567  # any number that nobody else locks
 UNDEFINED_TABLE: Final = "42P01"

@@ -3,8 +3,8 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, NewType
 
 from sqlalchemy import BigInteger, Connection, Date, Double, Text, TextClause, bindparam, text
 from sqlalchemy.types import TypeEngine
@@ -13,7 +13,7 @@ from capacity_adapters.names import is_storable
 from capacity_adapters.store.tables import UtcDateTime
 from capacity_core.model import MAX_BYTES
 
-Statement = Mapping[str, TextClause]
+Statement = NewType("Statement", str)  # with blanks
 
 # Where the day before knows no size of a database: the columns of the last known day, or that day.
 _EARLIER: Final = """SELECT stats.{0} FROM database_size_stats AS stats
@@ -22,10 +22,13 @@ _EARLIER: Final = """SELECT stats.{0} FROM database_size_stats AS stats
         ORDER BY stats.collected_date DESC LIMIT 1"""
 
 # `item` holds one row of the JSON parameter; `->>` reads its columns (SQLite 3.38). SQLite's
-# sum() fails beyond 64 bits, so it adds up halves; its CAST alone makes numbers whole.
-_BLANKS: Final = {
+# sum() fails beyond 64 bits, so it adds up halves; its CAST alone makes numbers whole. Ids are an
+# array for PostgreSQL: it looks them up in an index, where it would join a subquery with all.
+BLANKS: Final = {
     "postgresql": {
         "items": "jsonb_array_elements(CAST(:doc AS JSONB)) AS item(value)",
+        "ids": """= ANY (ARRAY(SELECT CAST(item.value ->> 0 AS BIGINT)
+        FROM jsonb_array_elements(CAST(:doc AS JSONB)) AS item(value)))""",
         "now": "CAST(extract(epoch FROM clock_timestamp()) AS DOUBLE PRECISION)",
         "differs": "IS DISTINCT FROM",
         "halves": "false",
@@ -35,10 +38,12 @@ _BLANKS: Final = {
         "long_before": f"""LEFT JOIN LATERAL (
         {_EARLIER.format("*").replace("WHERE", "WHERE yesterday.instance_id IS NULL AND", 1)}
         ) AS earlier ON true""",
+        "skip_locked": "FOR UPDATE SKIP LOCKED",
         "unhurried": ", (SELECT set_config('synchronous_commit', 'off', true)) AS unhurried",
     },
     "sqlite": {
         "items": "json_each(:doc) AS item",
+        "ids": "IN (SELECT CAST(item.value ->> 0 AS BIGINT) FROM json_each(:doc) AS item)",
         "now": "((julianday('now') - 2440587.5) * 86400.0)",
         "differs": "IS NOT",
         "halves": "true",
@@ -49,6 +54,7 @@ _BLANKS: Final = {
         ON yesterday.instance_id IS NULL AND earlier.instance_id = today.instance_id
         AND earlier.database_name = today.database_name
         AND earlier.collected_date = ({_EARLIER.format("collected_date")})""",
+        "skip_locked": "",
         "unhurried": "",
     },
 }
@@ -69,22 +75,32 @@ _TYPES: Final[Mapping[str, TypeEngine[Any]]] = {
     "seconds": Double(),
     "database_name": Text(),
     "limit_bytes": BigInteger(),
+    "run_id": BigInteger(),
+    "most": BigInteger(),
+    "name": Text(),
+    "mark": Text(),
+    "selection": Text(),
+    "trigger": Text(),
+    "requested_by": Text(),
+    "items": BigInteger(),
 }
 
 
 def portable(template: str) -> Statement:
-    """Build the statement for both stores, once; parameters have the types of the list above."""
-    return MappingProxyType({name: _filled(template, each) for name, each in _BLANKS.items()})
+    """Take a statement for both stores; its parameters have the types of the list above."""
+    return Statement(template)
 
 
-def _filled(template: str, blanks: Mapping[str, str]) -> TextClause:
-    sql = template.format(**blanks)
+@cache
+def filled(statement: Statement, dialect: str) -> TextClause:
+    """Build the statement for one store, when it is first asked for."""
+    sql = statement.format(**BLANKS[dialect])
     names = sorted(set(re.findall(r"(?<!:):(\w+)", sql)))
     return text(sql).bindparams(*(bindparam(name, type_=_TYPES[name]) for name in names))
 
 
 def statement_for(statement: Statement, connection: Connection) -> TextClause:
-    return statement[connection.dialect.name]
+    return filled(statement, connection.dialect.name)
 
 
 def as_doc(rows: Iterable[tuple[object, ...]]) -> str:

@@ -96,6 +96,8 @@ instances = Table(
     Column("last_sync_at", UtcDateTime),
     Column("last_sync_scenario", Text),
     Column("last_sync_reason", Text),
+    Column("tags", Text, nullable=False, server_default="[]"),
+    Column("zone", Text, nullable=False, server_default="default"),
 )
 credentials = Table(
     "credentials",
@@ -167,6 +169,10 @@ instance_size_stats = Table(
     Column("active_count", Integer, nullable=False),
     Column("collected_at", UtcDateTime, nullable=False),
 )
+
+
+def _counters(*names: str) -> list[Column[Any]]:
+    return [Column(name, BigInteger, nullable=False, server_default="0") for name in names]
 
 
 def _period() -> list[Column[Any]]:
@@ -246,6 +252,62 @@ capacity_retention = Table(
     Column("pruned_before", Date),
 )
 
+# What ended is counted in the run, by whoever ends it and holds the run: nobody counts its items.
+# The bytes are in two halves of 32 bits, as their sum may not fit into 64.
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("trigger", Text, nullable=False),
+    Column("requested_by", Text),
+    Column("selection", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Column("cancel_requested_at", UtcDateTime),
+    Column("item_count", Integer, nullable=False),
+    *_counters("completed", "failed", "cancelled", "skipped", "databases", "size_high", "size_low"),
+)
+
+# Times of claims are epoch seconds of the store's own clock.
+run_items = Table(
+    "run_items",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("run_id", Id, ForeignKey("runs.id"), nullable=False),
+    Column("instance_id", Id, ForeignKey("instances.id"), nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("owner", Text),
+    Column("claimed_until", Double),
+    Column("not_before", Double, nullable=False, server_default="0"),
+    Column("queued_until", Double, nullable=False, server_default="0"),
+    Column("database_count", Integer),
+    Column("unmeasured_count", Integer),
+    *_bytes("size_bytes", "duration_ms", nullable=True),
+    Column("started_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    Index("ix_run_items_run", "run_id", "id"),
+    Index("ix_run_items_instance", "instance_id", "run_id"),
+)
+
+# When each schedule was last met.
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("fired_at", UtcDateTime, nullable=False),
+)
+
+# What a fleet does not try again: a keyed hash of the credential that an instance refused.
+refused_credentials = Table(
+    "refused_credentials",
+    metadata,
+    _instance_id(),
+    Column("mark", Text, nullable=False),
+)
+
 
 @cache
 def whole_schema() -> MetaData:
@@ -253,6 +315,9 @@ def whole_schema() -> MetaData:
     aggregates = database_size_aggregations.c
     period = (aggregates.instance_id, aggregates.period_type, aggregates.period_start)
     for name, columns, rows in (
+        ("uq_runs_running_selection", (runs.c.selection,), text("status = 'running'")),
+        ("ix_run_items_pending", (run_items.c.id,), text("status = 'pending'")),
+        ("ix_run_items_running", (run_items.c.run_id,), text("status = 'running'")),
         ("uq_instances_living_name", (instances.c.name,), text("deleted_at IS NULL")),
         ("uq_api_tokens_living_name", (api_tokens.c.name,), text("revoked_at IS NULL")),
         ("ix_database_size_aggregations_break", period, text("is_break")),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from attrs import define
 from sqlalchemy import Connection
@@ -9,17 +10,20 @@ from sqlalchemy import Connection
 from capacity_adapters.store.aggregator import StoreAggregator
 from capacity_adapters.store.credentials import StoreCredentials
 from capacity_adapters.store.database import Database
-from capacity_adapters.store.growth import StoreGrowth
 from capacity_adapters.store.instances import StoreInstances
 from capacity_adapters.store.leases import free, in_progress
-from capacity_adapters.store.reads import StoreReads
 from capacity_adapters.store.repository import StoreRepository
-from capacity_adapters.store.retention import StoreRetention
-from capacity_adapters.store.series import StoreLimits, StoreSeries
-from capacity_adapters.store.tokens import StoreTokens
 from capacity_core.errors import StoreError
 from capacity_core.messages import text
 from capacity_core.ports import Lease
+
+if TYPE_CHECKING:
+    from capacity_adapters.store.growth import StoreGrowth
+    from capacity_adapters.store.reads import StoreReads
+    from capacity_adapters.store.retention import StoreRetention
+    from capacity_adapters.store.runs import StoreRuns
+    from capacity_adapters.store.series import StoreLimits, StoreSeries
+    from capacity_adapters.store.tokens import StoreTokens
 
 
 @define
@@ -27,6 +31,7 @@ class StoreUnitOfWork:
     _database: Database
     _secret_key: Callable[[], bytes]
     _lease: Lease | None
+    _unhurried: bool = False
     _connection: Connection | None = None
     _broken: bool = False
 
@@ -49,10 +54,10 @@ class StoreUnitOfWork:
 
     @contextmanager
     def savepoint(self) -> Iterator[Connection]:
-        """Lend the connection for a part that may fail alone."""
+        """Lend the connection for a part that may fail alone; never for one inside another."""
         connection = self._begun()
         try:
-            with self._database.seam(), connection.begin_nested():
+            with self._database.seam(), _undone_if_failed(connection):
                 yield connection
         finally:
             if _ended_by_database(connection):
@@ -77,7 +82,7 @@ class StoreUnitOfWork:
         if self._broken:
             raise StoreError(text("store.failed", where=self._database.location.where))
         if self._connection is None:
-            connection = self._database.begin()
+            connection = self._database.begin(unhurried=self._unhurried)
             try:
                 self._release_lease(connection)
             except BaseException:
@@ -121,28 +126,58 @@ class StoreUnitOfWork:
         return StoreCredentials(self, self._secret_key)
 
     @property
-    def tokens(self) -> StoreTokens:
+    def tokens(self) -> "StoreTokens":
+        from capacity_adapters.store.tokens import StoreTokens  # noqa: PLC0415 -- a sync does without
+
         return StoreTokens(self)
 
     @property
-    def reads(self) -> StoreReads:
+    def reads(self) -> "StoreReads":
+        from capacity_adapters.store.reads import StoreReads  # noqa: PLC0415 -- a sync does without
+
         return StoreReads(self)
 
     @property
-    def growth(self) -> StoreGrowth:
+    def growth(self) -> "StoreGrowth":
+        from capacity_adapters.store.growth import StoreGrowth  # noqa: PLC0415 -- a sync does without
+
         return StoreGrowth(self)
 
     @property
-    def series(self) -> StoreSeries:
+    def series(self) -> "StoreSeries":
+        from capacity_adapters.store.series import StoreSeries  # noqa: PLC0415 -- a sync does without
+
         return StoreSeries(self)
 
     @property
-    def limits(self) -> StoreLimits:
+    def limits(self) -> "StoreLimits":
+        from capacity_adapters.store.series import StoreLimits  # noqa: PLC0415 -- a sync does without
+
         return StoreLimits(self)
 
     @property
-    def retention(self) -> StoreRetention:
+    def runs(self) -> "StoreRuns":
+        from capacity_adapters.store.runs import StoreRuns  # noqa: PLC0415 -- a sync does without
+
+        return StoreRuns(self)
+
+    @property
+    def retention(self) -> "StoreRetention":
+        from capacity_adapters.store.retention import StoreRetention  # noqa: PLC0415 -- a sync does without
+
         return StoreRetention(self)
+
+
+@contextmanager
+def _undone_if_failed(connection: Connection) -> Iterator[None]:
+    """Release nothing, which the commit does as well: a round trip less."""
+    connection.exec_driver_sql("SAVEPOINT part")
+    try:
+        yield
+    except BaseException:
+        if not _ended_by_database(connection):
+            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT part")
+        raise
 
 
 def _ended_by_database(connection: Connection) -> bool:

@@ -9,7 +9,9 @@ from attrs import field, frozen
 from capacity_core.messages.answers import ANSWERS
 from capacity_core.messages.checks import CHECKS
 from capacity_core.messages.fields import FIELDS
+from capacity_core.messages.fleet import FLEET
 from capacity_core.messages.hints import HINTS
+from capacity_core.messages.imports import IMPORTS
 from capacity_core.messages.language import Language, Translation
 from capacity_core.messages.special import SPECIAL
 from capacity_core.messages.store_faults import STORE_FAULTS
@@ -17,7 +19,7 @@ from capacity_core.messages.store_faults import STORE_FAULTS
 __all__ = ["CATALOGUE", "Language", "Text", "Translation", "render", "text"]
 
 CATALOGUE: Final[Mapping[str, Translation]] = MappingProxyType(
-    {**ANSWERS, **FIELDS, **HINTS, **CHECKS, **STORE_FAULTS, **SPECIAL}
+    {**ANSWERS, **FIELDS, **HINTS, **FLEET, **CHECKS, **IMPORTS, **STORE_FAULTS, **SPECIAL}
 )
 
 

@@ -37,6 +37,19 @@ ANSWERS: Final[Mapping[str, Translation]] = MappingProxyType(
         "instance.created": Translation("实例 {name} 已创建", "Instance {name} created"),
         "instance.changed": Translation("实例 {name} 已更新", "Instance {name} changed"),
         "instance.removed": Translation("实例 {name} 已删除", "Instance {name} removed"),
+        "run.started": Translation(
+            "运行 {id} 已开始: {total} 个实例", "Run {id} started over {total} instances"
+        ),
+        "run.joined": Translation(
+            "同样范围的运行 {id} 正在进行, 未另行开始",
+            "Run {id} of the same selection is running already",
+        ),
+        "run.cancelled": Translation("运行 {id} 已取消", "Run {id} was cancelled"),
+        "run.cancelling": Translation(
+            "运行 {id} 正在取消, 等待 {running} 个进行中的同步结束",
+            "Run {id} is being cancelled: {running} running syncs are let finish",
+        ),
+        "run.retried": Translation("运行 {id} 正在进行", "Run {id} is running again"),
         "aggregation.done": Translation(
             "聚合结束: 完成 {completed}, 跳过 {skipped}, 失败 {failed}",
             "Aggregated: {completed} completed, {skipped} skipped, {failed} failed",
@@ -62,6 +75,21 @@ ANSWERS: Final[Mapping[str, Translation]] = MappingProxyType(
         "error.not_aggregated": Translation(
             "未清理任何数据: 实例 {name} 自 {start} 起的 {kind} 聚合失败",
             "Nothing was pruned: the {kind} aggregates from {start} of instance {name} failed",
+        ),
+        "error.run_missing": Translation("运行不存在", "No such run"),
+        "error.run_ended": Translation("运行已结束: {status}", "The run has ended: {status}"),
+        "error.run_nothing_to_retry": Translation(
+            "运行中没有可重试的实例", "The run has nothing to do again"
+        ),
+        "error.run_other_running": Translation(
+            "同样范围的另一次运行正在进行", "Another run of the same selection is running"
+        ),
+        "error.run_selects_nothing": Translation(
+            "没有找到活跃的数据库实例", "No active instance is selected"
+        ),
+        "error.too_many_streams": Translation(
+            "同时跟踪的运行过多, 请稍后再试",
+            "Too many runs are being followed at once: try again later",
         ),
         "error.instance_missing": Translation("实例不存在", "No such instance"),
         "error.database_missing": Translation(

@@ -1,0 +1,322 @@
+"""Many instances: runs are started, cancelled and retried here, and their items collected."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import Final, Protocol
+
+from attrs import evolve, frozen
+
+from capacity_core.errors import ConflictError, InvalidInputError, NotFoundError, StoreError
+from capacity_core.instances import check_labels, engine_for
+from capacity_core.messages import text
+from capacity_core.model import MAX_BYTES, EngineFacts, Instance, Reason, Scenario
+from capacity_core.ports import Begin, Clock, LeaseKeeper, UnitOfWork
+from capacity_core.reads import Page, Paging
+from capacity_core.result import InstanceCapacitySyncActionResult
+from capacity_core.runs import (
+    Claim,
+    ItemEnd,
+    ItemReason,
+    ItemStatus,
+    Run,
+    RunItem,
+    Selection,
+    Trigger,
+    Waiting,
+    in_order,
+)
+
+log = logging.getLogger(__name__)
+
+# Reasons that may pass by themselves, and after how many seconds each attempt is made again. A
+# time-out is not among them: it has cost a whole deadline already, and tomorrow is another run.
+RETRIES: Final[Mapping[Reason, tuple[float, ...]]] = MappingProxyType(
+    {
+        Reason.REFUSED: (1.0, 4.0),
+        Reason.UNREACHABLE: (1.0, 4.0),
+        Reason.NAME_RESOLUTION: (1.0, 4.0),
+        Reason.CONNECTION_LOST: (1.0, 4.0),
+        Reason.TOO_MANY_CONNECTIONS: (2.0, 4.0, 8.0),
+    }
+)
+# A login that was refused may be locked by trying again.
+REFUSALS: Final = frozenset({Reason.AUTH_FAILED, Reason.ACCOUNT_LOCKED})
+MOST_ATTEMPTS: Final = 5
+BUSY_SECONDS: Final = 2.0
+
+
+class SyncOne(Protocol):
+    """The single action, `CapacityApplication.sync`."""
+
+    def __call__(
+        self, instance_id: int, *, keeper: LeaseKeeper | None = None
+    ) -> InstanceCapacitySyncActionResult: ...
+
+
+@frozen(kw_only=True)
+class CapacityFleet:
+    """`credential_mark` hashes the credential that an instance would be asked with, if it can."""
+
+    begin: Begin
+    now: Clock
+    sync: SyncOne
+    engines: Mapping[str, EngineFacts]
+    credential_mark: Callable[[Instance], str | None]
+
+    # What people and schedules do.
+
+    def start(
+        self,
+        selection: Selection,
+        *,
+        trigger: Trigger = Trigger.MANUAL,
+        requested_by: str | None = None,
+    ) -> tuple[Run, bool]:
+        """Start a run over the active instances that are selected; True if it is new.
+
+        While a run of the same selection is running, that one is returned. Raises
+        InvalidInputError, and ConflictError if nothing is selected.
+        """
+        wanted = self._checked(selection)
+        with self.begin() as work:
+            started = self._start(work, wanted, trigger, requested_by)
+            if started is None:
+                raise ConflictError(text("error.run_selects_nothing"))
+            work.commit()
+        return started
+
+    def _start(
+        self, work: UnitOfWork, wanted: Selection, trigger: Trigger, requested_by: str | None
+    ) -> tuple[Run, bool] | None:
+        chosen = in_order(filter(wanted.takes, work.runs.candidates()))
+        if not chosen:
+            return None
+        return work.runs.start(
+            wanted,
+            [candidate.instance_id for candidate in chosen],
+            trigger=trigger,
+            requested_by=requested_by,
+            now=self.now(),
+        )
+
+    def last_fired(self, schedule: str) -> datetime:
+        """When the schedule was last met; a schedule that nobody knew is met now, without a run."""
+        with self.begin() as work:
+            last = work.runs.fired_at(schedule)
+            if last is None:
+                last = self.now()
+                work.runs.fire(schedule, last)
+                work.commit()
+        return last
+
+    def fire(self, schedule: str, due: datetime) -> tuple[Run, bool] | None:
+        """Start the run of all instances that is due then; None if somebody has.
+
+        The note in the store and the run are one transaction: whoever writes the note leads this
+        firing, and there is no other leader. Raises ConflictError if there is no active instance;
+        the time counts as met.
+        """
+        with self.begin() as work:
+            if not work.runs.fire(schedule, due):
+                return None
+            started = self._start(work, Selection(), Trigger.SCHEDULE, None)
+            work.commit()
+        if started is None:
+            raise ConflictError(text("error.run_selects_nothing"))
+        return started
+
+    def _checked(self, selection: Selection) -> Selection:
+        check_labels(selection.tags)
+        names = map(self._engine, selection.db_types)
+        if any(instance_id < 1 for instance_id in selection.instance_ids):
+            raise InvalidInputError("instance_ids", text("field.type", field="instance_ids"))
+        return evolve(selection, db_types=tuple(names))
+
+    def _engine(self, name: str) -> str:
+        try:
+            return engine_for(name, self.engines).db_type
+        except InvalidInputError as error:
+            raise InvalidInputError("db_types", error.message) from error
+
+    def run(self, run_id: int) -> Run:
+        """Raises NotFoundError."""
+        with self.begin() as work:
+            return work.runs.get(run_id)
+
+    def runs(self, paging: Paging) -> Page[Run]:
+        """The newest first."""
+        with self.begin() as work:
+            return work.runs.page(paging)
+
+    def running(self) -> Sequence[Run]:
+        with self.begin() as work:
+            return work.runs.running()
+
+    def items(self, run_id: int, paging: Paging, status: ItemStatus | None = None) -> Page[RunItem]:
+        """The items of a run, in its order. Raises NotFoundError."""
+        with self.begin() as work:
+            return work.runs.items(run_id, paging, status)
+
+    def reasons(self, run_id: int) -> Mapping[tuple[ItemStatus, Reason | ItemReason | None], int]:
+        """How many items of a run ended so, for this reason."""
+        with self.begin() as work:
+            return work.runs.reasons(run_id)
+
+    def cancel(self, run_id: int) -> Run:
+        """Cancel what is pending; what is running may finish, and then the run is cancelled.
+
+        Raises NotFoundError, and ConflictError if the run is not running.
+        """
+        with self.begin() as work:
+            run = work.runs.cancel(run_id, self.now())
+            work.commit()
+        return run
+
+    def retry(self, run_id: int) -> Run:
+        """Make failed, cancelled and skipped items pending again.
+
+        A run that is running goes on as it is. Raises NotFoundError, and ConflictError if there
+        is nothing to do again or another run of the same selection is running.
+        """
+        with self.begin() as work:
+            run = work.runs.reopen(run_id)
+            work.commit()
+        return run
+
+    # What workers do.
+
+    def waiting(
+        self,
+        limit: int,
+        *,
+        run_id: int | None = None,
+        zones: Iterable[str] = (),
+        full_hosts: Iterable[str] = (),
+        full_engines: Iterable[str] = (),
+    ) -> Sequence[Waiting]:
+        """The first items that may be claimed; see `Runs.waiting`."""
+        with self.begin() as work:
+            return work.runs.waiting(
+                limit,
+                run_id=run_id,
+                zones=zones,
+                full_hosts=full_hosts,
+                full_engines=full_engines,
+            )
+
+    def take_unqueued(self, limit: int, seconds: float) -> Sequence[Waiting]:
+        """Take due items that no queue was told of for so many seconds, and note that it is."""
+        with self.begin() as work:
+            taken = work.runs.take_unqueued(limit, seconds)
+            work.commit()
+        return taken
+
+    def claim(self, item_ids: Iterable[int], owner: str, seconds: float) -> Sequence[Claim]:
+        """Take items for so many seconds, unless somebody else has."""
+        with self.begin() as work:
+            claims = work.runs.claim(item_ids, owner, seconds, self.now())
+            work.commit()
+        return claims
+
+    def renew(self, owner: str, seconds: float) -> int:
+        """Keep the owner's claims for so many seconds more."""
+        with self.begin() as work:
+            held = work.runs.renew(owner, seconds)
+            work.commit()
+        return held
+
+    def finish(self, ends: Sequence[tuple[Claim, ItemEnd]]) -> Sequence[Run]:
+        """Keep how items ended; returns the runs that ended with them."""
+        with self.begin() as work:
+            work.runs.finish(ends, self.now())
+            closed = work.runs.close_finished(self.now())
+            work.commit()
+        return closed
+
+    def tidy(self) -> Sequence[Run]:
+        """Take up what workers left that died; returns the runs that ended with it."""
+        with self.begin() as work:
+            requeued = work.runs.requeue_expired(self.now(), MOST_ATTEMPTS)
+            closed = work.runs.close_finished(self.now())
+            work.commit()
+        if requeued:
+            log.warning("%s items were left by workers that went silent", requeued)
+        return closed
+
+    def collect(self, claim: Claim, keeper: LeaseKeeper | None = None) -> ItemEnd:
+        """Sync the instance of a claimed item, and say how that ended."""
+        began = self.now()
+        end = self._collect(claim, keeper)
+        return evolve(end, duration_ms=_milliseconds(began, self.now()))
+
+    def _collect(self, claim: Claim, keeper: LeaseKeeper | None) -> ItemEnd:
+        try:
+            refused = self._refused(claim)
+            if refused is not None:
+                return ItemEnd(status=ItemStatus.SKIPPED, reason=refused)
+            result = self.sync(claim.instance_id, keeper=keeper)
+            end = end_of(result, claim.attempt)
+            if end.reason in REFUSALS:
+                self._note_refusal(result.instance)
+        except NotFoundError:
+            return ItemEnd(status=ItemStatus.SKIPPED, reason=ItemReason.INSTANCE_MISSING)
+        except ConflictError:
+            return _again(claim.attempt, ItemReason.INSTANCE_MOVED)
+        except StoreError:
+            log.warning("sync of instance %s: the store failed", claim.instance_id, exc_info=True)
+            return _again(claim.attempt, ItemReason.INTERNAL_ERROR)
+        return end
+
+    def _refused(self, claim: Claim) -> Reason | None:
+        """Say why the instance is not asked: its login was refused, and is still the same."""
+        if claim.refused_mark is None:
+            return None
+        with self.begin() as work:
+            instance = work.instances.get(claim.instance_id)
+        reason = instance.last_sync.reason if instance.last_sync else None
+        if reason not in REFUSALS or claim.refused_mark != self.credential_mark(instance):
+            return None
+        return reason
+
+    def _note_refusal(self, instance: Instance) -> None:
+        mark = self.credential_mark(instance)
+        if mark is None:
+            return
+        with self.begin() as work:
+            work.runs.refuse_credential(instance.id, mark)
+            work.commit()
+
+
+def end_of(result: InstanceCapacitySyncActionResult, attempt: int) -> ItemEnd:
+    """Say how a sync ended an item's attempt (the first is 1)."""
+    if result.success:
+        total = result.total_size_bytes
+        return ItemEnd(
+            status=ItemStatus.COMPLETED,
+            database_count=len(result.report.sizes),
+            unmeasured_count=len(result.report.unmeasured),
+            size_bytes=total if total <= MAX_BYTES else None,
+        )
+    if result.scenario is Scenario.IN_PROGRESS:
+        return ItemEnd(
+            status=ItemStatus.PENDING,
+            reason=ItemReason.SYNC_IN_PROGRESS,
+            retry_seconds=BUSY_SECONDS,
+        )
+    reason = result.failure.reason if result.failure else Reason.OTHER
+    delays = RETRIES.get(reason, ())
+    if attempt <= len(delays):
+        return ItemEnd(status=ItemStatus.PENDING, reason=reason, retry_seconds=delays[attempt - 1])
+    return ItemEnd(status=ItemStatus.FAILED, reason=reason)
+
+
+def _again(attempt: int, reason: ItemReason) -> ItemEnd:
+    if attempt < MOST_ATTEMPTS:
+        return ItemEnd(status=ItemStatus.PENDING, reason=reason, retry_seconds=BUSY_SECONDS)
+    return ItemEnd(status=ItemStatus.FAILED, reason=reason)
+
+
+def _milliseconds(began: datetime, ended: datetime) -> int:
+    return max(0, round((ended - began).total_seconds() * 1000))

@@ -1,0 +1,75 @@
+"""Connections to a server are few, and whoever needs one gets one."""
+
+from collections.abc import Iterator
+from threading import Barrier, Thread
+
+import pytest
+from sqlalchemy import Connection
+from tests.servers import Server
+
+from capacity_adapters.store.database import CONNECTIONS, FEW, MORE_CONNECTIONS, Database, Location
+
+WAVES = 5
+
+
+@pytest.fixture
+def database(postgres: Server) -> Iterator[Database]:
+    database = Database.at(Location.of(postgres.url("postgres")))
+    yield database
+    database.close()
+
+
+def process(connection: Connection) -> int:
+    told: int = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+    return told
+
+
+def test_one_after_the_other_shares_one_connection(database: Database) -> None:
+    processes = set()
+    for _ in range(WAVES):
+        with database.reading() as connection:
+            processes.add(process(connection))
+    assert len(processes) == 1
+
+
+def test_what_is_given_back_is_rather_waited_for(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capacity_adapters.store.database.MOMENT_SECONDS", 60.0)
+    together, processes = Barrier(2 * FEW), set()
+
+    def ask() -> None:
+        together.wait()
+        for _ in range(WAVES):
+            with database.reading() as connection:
+                processes.add(process(connection))
+
+    threads = [Thread(target=ask) for _ in range(2 * FEW)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(processes) <= FEW
+
+
+def test_who_has_waited_gets_another(database: Database) -> None:
+    held = [database.begin() for _ in range(CONNECTIONS + MORE_CONNECTIONS)]
+    assert len(set(map(process, held))) == CONNECTIONS + MORE_CONNECTIONS
+    for connection in held:
+        connection.close()
+
+
+def test_a_lost_connection_leaves_its_place(database: Database) -> None:
+    for _ in range(WAVES):
+        for connection in [database.begin() for _ in range(FEW)]:
+            connection.invalidate()
+            connection.close()
+    assert all(database._few.acquire(blocking=False) for _ in range(FEW))
+
+
+def test_a_connection_that_cannot_be_made_leaves_its_place(postgres: Server) -> None:
+    nowhere = Database.at(Location.of(postgres.url("no_such_database")))
+    for _ in range(WAVES):
+        with pytest.raises(Exception, match="no_such_database"):
+            nowhere.begin()
+    assert all(nowhere._few.acquire(blocking=False) for _ in range(FEW))
