@@ -6,7 +6,7 @@ import pty
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 from attrs import frozen
 
 from capacity_adapters.cli.program import run
+from capacity_adapters.store import Store, open_store
 
 PROGRAM = str(Path(sys.executable).with_name("capacity"))
 
@@ -121,3 +122,13 @@ def folder(tmp_path: Path) -> Path:
     (dbs / "broken.db").write_bytes(b"no database at all")
     (dbs / "notes.txt").write_text("no database by its name")
     return dbs
+
+
+@pytest.fixture
+def store(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """Lend the store that the commands use, empty."""
+    url = f"sqlite:///{cli.home / 'store.db'}"
+    monkeypatch.setenv("CAPACITY_STORE_URL", url)
+    opened = open_store(url)
+    yield opened
+    opened.close()

@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import click
@@ -12,7 +11,7 @@ from tests.stores import Found, add_instance, sync
 
 from capacity_adapters.cli.forecast import NO_SCORE, range_of
 from capacity_adapters.cli.limits import parsed_size
-from capacity_adapters.store import Store, open_store
+from capacity_adapters.store import Store
 from capacity_core.model import DatabaseSize, Moment
 
 GIB = 2**30
@@ -21,16 +20,6 @@ DAYS = 32
 
 def day(ahead: int) -> str:
     return (datetime.now(UTC) + timedelta(days=ahead)).date().isoformat()
-
-
-@pytest.fixture
-def store(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """Lend the store that the commands use, empty."""
-    url = f"sqlite:///{cli.home / 'store.db'}"
-    monkeypatch.setenv("CAPACITY_STORE_URL", url)
-    opened = open_store(url)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -20,7 +20,7 @@ from capacity_adapters.cli.growth_tables import (
     sparkline,
 )
 from capacity_adapters.cli.output import Csv, Report, say
-from capacity_adapters.store import Store, open_store
+from capacity_adapters.store import Store
 from capacity_core.aggregation import AggregationOutcome, AggregationStatus, summed_up
 from capacity_core.growth_reads import InstanceLabel
 from capacity_core.messages import text
@@ -38,16 +38,6 @@ def moment(days_ago: int) -> Moment:
 
 def day(days_ago: int) -> str:
     return moment(days_ago).day.isoformat()
-
-
-@pytest.fixture
-def store(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """Lend the store that the commands use, empty."""
-    url = f"sqlite:///{cli.home / 'store.db'}"
-    monkeypatch.setenv("CAPACITY_STORE_URL", url)
-    opened = open_store(url)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

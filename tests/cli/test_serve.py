@@ -12,9 +12,14 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import pytest
+from tests.builders import NOON
 from tests.cli.conftest import Cli
+from tests.stores import add_instance
 
 from capacity_adapters.cli.serve import configure_logging
+from capacity_adapters.store import open_store
+from capacity_core.reads import Paging
+from capacity_core.runs import Trigger
 
 
 @pytest.fixture
@@ -112,6 +117,32 @@ def test_a_wrong_setting_ends_it_before_it_serves(cli: Cli) -> None:
     said = cli.process("serve", CAPACITY_TIMEZONE="Mars")
     assert (said.code, said.out) == (1, "")
     assert said.err.startswith("error: CAPACITY_TIMEZONE is 'Mars'")
+
+
+def test_what_the_schedule_missed_is_caught_up_by_a_service_that_starts(cli: Cli) -> None:
+    url = f"sqlite:///{cli.home}/served.db"
+    store = open_store(url)
+    add_instance(store)
+    with store.begin() as work:
+        work.runs.fire("0 3 * * *", NOON)
+        work.commit()
+    with serving(cli, free_port(), "--store", url, "--schedule", "0 3 * * *") as (process, _data):
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "the schedule has started run" in line:
+                break
+        process.terminate()
+        assert "Traceback" not in process.stderr.read()
+    with store.begin() as work:
+        (run,) = work.runs.page(Paging()).rows
+    assert run.trigger is Trigger.SCHEDULE
+    store.close()
+
+
+def test_a_bad_schedule_ends_it_before_it_serves(cli: Cli) -> None:
+    said = cli.process("serve", "--schedule", "daily")
+    assert (said.code, said.out) == (1, "")
+    assert said.err.startswith("error: CAPACITY_SCHEDULE is 'daily'; allowed: a cron expression")
 
 
 def test_ctrl_c_ends_it_as_asked(cli: Cli) -> None:

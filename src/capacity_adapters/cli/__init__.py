@@ -14,6 +14,7 @@ INTERRUPTED = 130
 def main() -> int:
     """Be the program: run the command of this process, and return its exit code."""
     gc.set_threshold(10_000, 10)  # looking for garbage often takes a quarter of a short command
+    gc.disable()  # an import makes none: an open application looks for it
     try:
         code = _guarded()
     except KeyboardInterrupt:

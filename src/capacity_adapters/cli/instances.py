@@ -1,12 +1,14 @@
 """`capacity instance`: the register of instances."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, cast
 
 import click
 from attrs import evolve
 
-from capacity_adapters.cli.output import Report, Table, done, every, shown
+from capacity_adapters.cli.importing import import_instances
+from capacity_adapters.cli.output import UNKNOWN, Report, Table, done, every, shown
 from capacity_adapters.cli.passwords import given_password, password_options
 from capacity_adapters.cli.session import Session, with_session
 from capacity_adapters.cli.targets import engines_of, instance_for, located_by, place_of
@@ -15,7 +17,7 @@ from capacity_core.answer import as_json
 from capacity_core.application import CapacityApplication
 from capacity_core.instances import InstanceFields, fields_of
 from capacity_core.messages import Language, render, text
-from capacity_core.model import Instance, Level, Secret
+from capacity_core.model import DEFAULT_ZONE, Instance, Level, Secret
 from capacity_core.views import instance_view
 
 Command = Callable[..., object]
@@ -39,6 +41,30 @@ IN_EVERY_URL = ("db_type", "host", "port", "path")
 IN_URL = (*IN_EVERY_URL, "username", "database_name")
 LISTS = ("exclude", "include")
 
+
+def _last_sync(kept: Instance) -> str:
+    last = kept.last_sync
+    if last is None:
+        return "never"
+    reason = f" ({last.reason})" if last.reason else ""
+    return f"{last.at:%Y-%m-%d %H:%M} {last.scenario}{reason}"
+
+
+COLUMNS: Mapping[str, Callable[[Instance], str]] = MappingProxyType(
+    {
+        "ID": lambda kept: str(kept.id),
+        "NAME": lambda kept: shown(kept.name),
+        "TYPE": lambda kept: kept.db_type,
+        "PLACE": place_of,
+        "TAGS": lambda kept: ", ".join(kept.tags) or UNKNOWN,
+        "ZONE": lambda kept: kept.zone,
+        "ENABLED": lambda kept: "yes" if kept.is_active else "no",
+        "LAST SYNC": _last_sync,
+    }
+)
+# What these columns hold where nobody has set anything: then they are left out.
+UNSET = MappingProxyType({"TAGS": UNKNOWN, "ZONE": DEFAULT_ZONE})
+
 FIELD_OPTIONS = (
     click.option("--name", help="What you call it; not all digits."),
     click.option("--db-type", metavar="TYPE", help="Its engine, such as postgresql."),
@@ -57,6 +83,10 @@ FIELD_OPTIONS = (
     ),
     click.option("--timezone", metavar="ZONE", help="Decides its business day."),
     click.option("--description", metavar="TEXT"),
+    click.option(
+        "--tag", "tags", multiple=True, help="To select it by, with `sync --all`; may be repeated."
+    ),
+    click.option("--zone", help="The network that it is reached from; workers may serve some."),
     click.option("--exclude", multiple=True, metavar="GLOB", help="Databases that do not count."),
     click.option("--include", multiple=True, metavar="GLOB", help="The only ones that count."),
     click.option("--ignore-case/--no-ignore-case", default=None, help="In these globs."),
@@ -74,6 +104,9 @@ def field_options(command: Command) -> Command:
 @click.group("instance")
 def instance() -> None:
     """Register, show, change and remove instances; TARGET is a name, an id or a URL."""
+
+
+instance.add_command(import_instances)
 
 
 @instance.command("add")
@@ -97,23 +130,21 @@ def add(
 
 
 @instance.command("list")
+@click.option("--tag", "tags", multiple=True, help="With one of these tags; may be repeated.")
 @with_session
-def list_instances(session: Session) -> Report:
+def list_instances(session: Session, *, tags: tuple[str, ...]) -> Report:
     """List the registered instances."""
     with session.application() as application:
-        found = every(application.instances)
-    rows = [
-        (
-            str(kept.id),
-            shown(kept.name),
-            kept.db_type,
-            place_of(kept),
-            "yes" if kept.is_active else "no",
-            _last_sync(kept),
-        )
-        for kept in found
-    ]
-    table = Table(("ID", "NAME", "TYPE", "PLACE", "ENABLED", "LAST SYNC"), rows, frozenset({"ID"}))
+        all_of_them = every(application.instances)
+    found = [kept for kept in all_of_them if not tags or not set(tags).isdisjoint(kept.tags)]
+    cells = {header: [cell(kept) for kept in found] for header, cell in COLUMNS.items()}
+    columns = {
+        header: column
+        for header, column in cells.items()
+        if header not in UNSET or set(column) - {UNSET[header]}
+    }
+    rows = list(zip(*columns.values(), strict=True))
+    table = Table(tuple(columns), rows, frozenset({"ID"}), spare=tuple(UNSET))
     return done({"instances": [instance_view(kept) for kept in found]}, table)
 
 
@@ -169,7 +200,7 @@ def enable(session: Session, *, target: str) -> Report:
 @click.argument("target")
 @with_session
 def disable(session: Session, *, target: str) -> Report:
-    """Mark it as disabled; `capacity sync` with its name still syncs it."""
+    """Mark it as disabled: `sync --all` leaves it out, `sync` with its name does not."""
     return _set_active(session, target, is_active=False)
 
 
@@ -232,19 +263,15 @@ def _changes(old: InstanceFields, given: Mapping[str, Any]) -> dict[str, Any]:
     }
     if given["ignore_case"] is not None:
         rules["ignore_case"] = given["ignore_case"]
+    if given["tags"]:
+        changes["tags"] = tuple(filter(None, given["tags"]))
+    if given["zone"] is not None:
+        changes["zone"] = given["zone"] or DEFAULT_ZONE
     if given["path"]:
         changes["path"] = from_root(given["path"])
     changes["filters"] = evolve(old.filters, **rules)
     changes["tls"] = changed_tls(old.tls, given)
     return changes
-
-
-def _last_sync(kept: Instance) -> str:
-    last = kept.last_sync
-    if last is None:
-        return "never"
-    reason = f" ({last.reason})" if last.reason else ""
-    return f"{last.at:%Y-%m-%d %H:%M} {last.scenario}{reason}"
 
 
 def _cell(value: object) -> str:

@@ -5,61 +5,63 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import Final
 
 import click
 
 from capacity_adapters.cli import INTERRUPTED
-from capacity_adapters.cli.aggregate import aggregate
-from capacity_adapters.cli.demo import demo
-from capacity_adapters.cli.doctor import doctor
-from capacity_adapters.cli.engines import engines
-from capacity_adapters.cli.forecast import forecast
-from capacity_adapters.cli.grants import grants
-from capacity_adapters.cli.growth import growth, top
-from capacity_adapters.cli.instances import instance
-from capacity_adapters.cli.limits import limit
 from capacity_adapters.cli.output import Report, asked_now, note, say
-from capacity_adapters.cli.serve import serve
-from capacity_adapters.cli.sizes import sizes
-from capacity_adapters.cli.store import store
-from capacity_adapters.cli.sync import sync
-from capacity_adapters.cli.tokens import token
 from capacity_core.answer import ERROR_CODES, failure
 from capacity_core.errors import CapacityError, InvalidInputError
 from capacity_core.messages import Language, Text, render, text
 
 log = logging.getLogger(__name__)
 
+# Which module each command is in: a call imports its own alone.
+MODULES: Final = {
+    "aggregate": "aggregate",
+    "demo": "demo",
+    "doctor": "doctor",
+    "engines": "engines",
+    "forecast": "forecast",
+    "grants": "grants",
+    "growth": "growth",
+    "instance": "instances",
+    "limit": "limits",
+    "run": "runs",
+    "serve": "serve",
+    "worker": "worker",
+    "sizes": "sizes",
+    "store": "store",
+    "sync": "sync",
+    "token": "tokens",
+    "top": "growth",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class Commands(click.Group):
+    """The commands of the table above."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
+        return sorted(MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 -- likewise
+        if cmd_name not in MODULES:
+            return None
+        module = import_module(f"capacity_adapters.cli.{MODULES[cmd_name]}")
+        return getattr(module, cmd_name)  # type: ignore[no-any-return]  # named like its command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="capacity-sync", prog_name="capacity")
 def capacity() -> None:
     """Tell how large every database of every instance is."""
 
 
-for _command in (
-    sync,
-    doctor,
-    grants,
-    sizes,
-    growth,
-    top,
-    forecast,
-    limit,
-    aggregate,
-    instance,
-    engines,
-    store,
-    token,
-    serve,
-    demo,
-):
-    capacity.add_command(_command)
-
-
 def run(arguments: Sequence[str]) -> int:
-    """Run one command; returns the exit code: 0, 1 failed, 2 wrong usage, 130 interrupted."""
+    """Run one command; returns the exit code: 0, 1 failed, 2 wrong usage, 130 or 143 a signal."""
     given = list(arguments)
     json_wanted = "--json" in given
     _replace_closed_streams()

@@ -11,7 +11,7 @@ import click
 
 from capacity_adapters.cli.output import Block, done, say
 from capacity_adapters.cli.session import Session, with_session
-from capacity_adapters.settings import STORE_URL
+from capacity_adapters.settings import SCHEDULE, STORE_URL
 from capacity_core.access import Scope
 from capacity_core.application import CapacityApplication
 from capacity_core.errors import CapacityError
@@ -23,13 +23,22 @@ SERVER = "capacity_http.serve"
 @click.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65_535))
+@click.option(
+    "--schedule",
+    metavar="CRON",
+    help='When to collect all instances, as "0 3 * * *" (CAPACITY_SCHEDULE).',
+)
 @with_session
 @click.pass_context
-def serve(context: click.Context, session: Session, *, host: str, port: int) -> NoReturn:
+def serve(
+    context: click.Context, session: Session, *, host: str, port: int, schedule: str | None
+) -> NoReturn:
     """Serve the HTTP API; the store is migrated first.
 
     Without a token that works an admin token is made, and printed once.
     """
+    if schedule is not None:
+        os.environ[SCHEDULE] = schedule  # the service reads its settings by itself
     check_port(host, port)
     configure_logging()
     with session.application(upgrade=True) as application:
@@ -41,7 +50,7 @@ def serve(context: click.Context, session: Session, *, host: str, port: int) -> 
         told = (f"Admin token, shown only this once: {token}", *told)
     say(done({"url": url, "token": token}, *told), json_wanted=session.json_wanted)
     if session.store is not None:
-        os.environ[STORE_URL] = session.store  # the service reads its settings by itself
+        os.environ[STORE_URL] = session.store  # likewise
     try:
         import_module(SERVER).serve(host, port)
     except SystemExit as ended:  # the server has logged why it could not start

@@ -1,7 +1,9 @@
-"""`capacity sync`: measure one instance now, and keep what was measured."""
+"""`capacity sync`: measure one instance now, or all of them, and keep what was measured."""
 
 from collections import Counter
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 import click
 
@@ -17,6 +19,7 @@ from capacity_adapters.cli.output import (
     shown,
 )
 from capacity_adapters.cli.passwords import given_password, password_options, prompted_password
+from capacity_adapters.cli.runs import concurrency_option
 from capacity_adapters.cli.session import Session, with_session
 from capacity_adapters.cli.targets import (
     engines_of,
@@ -33,11 +36,29 @@ from capacity_core.model import DatabaseSize, Freshness, Outcome, Reason
 from capacity_core.result import InstanceCapacitySyncActionResult
 
 EN = Language.EN
+# What goes with one TARGET only, and with --all only.
+ONLY_ONE: Mapping[str, str] = MappingProxyType(
+    {
+        "password_env": "--password-env",
+        "password_file": "--password-file",
+        "tls": "--tls",
+        "tls_ca": "--tls-ca",
+        "tls_cert": "--tls-cert",
+        "tls_key": "--tls-key",
+    }
+)
+ONLY_ALL: Mapping[str, str] = MappingProxyType(
+    {"engines": "--engine", "tags": "--tag", "concurrency": "--concurrency"}
+)
 LOGIN_REASONS = frozenset({Reason.AUTH_FAILED, Reason.CREDENTIAL_UNAVAILABLE})
 
 
 @click.command("sync")
-@click.argument("target")
+@click.argument("target", required=False)
+@click.option("--all", "all_wanted", is_flag=True, help="Every instance that is enabled.")
+@click.option("--engine", "engines", multiple=True, metavar="ENGINE", help="With --all: of these.")
+@click.option("--tag", "tags", multiple=True, help="With --all: those with one of these.")
+@concurrency_option
 @deadline_option
 @password_options
 @tls_options
@@ -45,18 +66,57 @@ LOGIN_REASONS = frozenset({Reason.AUTH_FAILED, Reason.CREDENTIAL_UNAVAILABLE})
 def sync(
     session: Session,
     *,
+    target: str | None,
+    all_wanted: bool,
+    deadline: float | None,
+    **given: Any,
+) -> Report:
+    """Measure every database of one instance, or of all.
+
+    TARGET is the name or id of a registered instance, or a URL such as
+    postgresql://user@host:5432/, mysql://user@host/ or sqlite:///folder, which is registered
+    first. The password is asked for at a terminal, and kept, sealed, once it connected.
+
+    With --all a run is started, or the one of the same selection that is running is joined: see
+    `capacity run`. Exit status 1: some failed, were skipped or cancelled; 130 and 143: Ctrl-C and
+    SIGTERM, after which the running syncs finish, and `capacity run retry` goes on.
+    """
+    _refuse_mixed(target, given, all_wanted=all_wanted)
+    if target is None:
+        return _all(session, given, deadline)
+    return _one(session, target, deadline, **{name: given[name] for name in ONLY_ONE})
+
+
+def _refuse_mixed(target: str | None, given: Mapping[str, Any], *, all_wanted: bool) -> None:
+    """Refuse what makes no sense together. Raises click.UsageError."""
+    if all_wanted == (target is not None):
+        raise click.UsageError("Give a TARGET or --all.")
+    for name, option in (ONLY_ONE if all_wanted else ONLY_ALL).items():
+        if given[name] not in {None, ()}:
+            goes_with = "a TARGET" if all_wanted else "--all"
+            raise click.UsageError(f"{option} goes with {goes_with} only.")
+
+
+def _all(session: Session, given: Mapping[str, Any], deadline: float | None) -> Report:
+    from capacity_adapters.cli.driving import collect_all  # noqa: PLC0415 -- one sync needs none
+
+    return collect_all(
+        session,
+        db_types=given["engines"],
+        tags=given["tags"],
+        deadline=deadline,
+        concurrency=given["concurrency"],
+    )
+
+
+def _one(
+    session: Session,
     target: str,
     deadline: float | None,
     password_env: str | None,
     password_file: str | None,
     **tls: str | None,
 ) -> Report:
-    """Measure every database of one instance.
-
-    TARGET is the name or id of a registered instance, or a URL such as
-    postgresql://user@host:5432/, mysql://user@host/ or sqlite:///folder, which is registered
-    first. The password is asked for at a terminal, and kept, sealed, once it connected.
-    """
     with session.application() as application:
         located = located_by(target, engines_of(application)) if is_url(target) else None
         given = given_password(password_env, password_file, located.password if located else None)
