@@ -5,7 +5,7 @@ import re
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Guard
 
-from capacity_core.access import Scope
+from capacity_core.access import ApiToken, Scope
 from capacity_core.errors import NotFoundError, PermissionRequiredError
 from capacity_core.messages import text
 from capacity_core.model import MAX_BYTES as MAX_ID
@@ -15,6 +15,7 @@ from capacity_http.facade import Facade
 SCOPE = "capacity_scope"
 PUBLIC = "public"
 KNOWN_INSTANCE = "capacity_known_instance"
+KNOWN_RUN = "capacity_known_run"
 KNOWN_QUERY = "capacity_known_query"  # the route refuses query parameters that it does not take
 
 _BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
@@ -30,16 +31,21 @@ def guard_of(facade: Facade) -> Guard:
         needed: Scope | None = handler.opt.get(SCOPE)
         token = bearer_token(connection)
         raw_id = connection.path_params.get("instance_id")
+        raw_run = connection.path_params.get("run_id")
 
-        def admit() -> None:
-            facade.application.authorize(token, needed or Scope.ADMIN)
+        def admit() -> ApiToken:
+            known = facade.application.authorize(token, needed or Scope.ADMIN)
             if needed is None:
                 raise PermissionRequiredError(text("error.forbidden", scope="-"))
             instance_id = parse_id(raw_id) if raw_id is not None else None
             if instance_id is not None and handler.opt.get(KNOWN_INSTANCE):
                 facade.application.get_instance(instance_id)
+            run_id = parse_id(raw_run, "error.run_missing") if raw_run is not None else None
+            if run_id is not None and handler.opt.get(KNOWN_RUN):
+                facade.application.fleet.run(run_id)
+            return known
 
-        await facade.in_readers(admit)
+        connection.scope["auth"] = await facade.in_readers(admit)
 
     return guard
 
@@ -49,8 +55,8 @@ def bearer_token(connection: Connection) -> str | None:
     return found[1] if found else None
 
 
-def parse_id(raw: str) -> int:
-    """Raises NotFoundError: a malformed id names no instance."""
+def parse_id(raw: str, missing: str = "error.instance_missing") -> int:
+    """Raises NotFoundError, which says what is `missing`: a malformed id names nothing."""
     if not _ID.fullmatch(raw) or int(raw) > MAX_ID:
-        raise NotFoundError(text("error.instance_missing"))
+        raise NotFoundError(text(missing))
     return int(raw)

@@ -18,6 +18,7 @@ from capacity_core.messages import Text, text
 from capacity_core.model import MAX_BYTES as MAX_ID
 from capacity_core.model import Level, Secret, Tls, TlsMode
 from capacity_core.periods import PeriodType
+from capacity_core.runs import ItemStatus
 
 Body = TypeVar("Body", bound=Struct)
 
@@ -53,6 +54,8 @@ class _Fields(Struct, forbid_unknown_fields=True, kw_only=True):
     database_name: str | UnsetType | None = UNSET
     level: Level | UnsetType = UNSET
     description: str | UnsetType = UNSET
+    tags: list[str] | UnsetType = UNSET
+    zone: str | UnsetType = UNSET
     is_active: bool | UnsetType = UNSET
     timezone: str | UnsetType | None = UNSET
     filters: FiltersBody | UnsetType = UNSET
@@ -83,6 +86,14 @@ class AggregationRange(Struct, forbid_unknown_fields=True, kw_only=True):
     end_date: date | None = None
     period_types: list[PeriodType] = []
     instance_id: Annotated[int, Meta(ge=1, le=MAX_ID)] | None = None
+
+
+class RunSelection(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Which active instances to collect; what is empty narrows nothing."""
+
+    db_types: list[str] = []
+    tags: list[str] = []
+    instance_ids: list[Annotated[int, Meta(ge=1, le=MAX_ID)]] = []
 
 
 def core_fields(body: NewInstance | InstanceChanges) -> tuple[dict[str, Any], Secret | None]:
@@ -137,6 +148,7 @@ _TYPE_TEXTS: Mapping[str, Text] = MappingProxyType(
         "time_range": text("field.days", field="time_range", most=MAX_DAYS),
         "period_type": _one_of("period_type", PeriodType),
         "period_types": _one_of("period_types", PeriodType),
+        "status": _one_of("status", ItemStatus),
         "order": _one_of("order", Order),
     }
 )

@@ -22,6 +22,7 @@ from capacity_core.answer import (
 )
 from capacity_core.messages import Language, Text
 from capacity_http.asking import Connection, asked_by
+from capacity_http.events import USUAL_LIMITS, StreamLimits, Streams
 
 Result = TypeVar("Result")
 
@@ -31,13 +32,23 @@ WRITERS = 2  # a store has one writer at a time, for whom others may have to wai
 HEADERS: Mapping[str, str] = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
+def nothing() -> None:
+    """Wake nobody."""
+
+
 @define
 class Facade:
-    """Runs blocking work on own pools: `workers` threads for syncs, a few for the rest."""
+    """Runs blocking work on own pools: `workers` threads for syncs, a few for the rest.
+
+    `wake` tells whoever collects runs that there is something to do.
+    """
 
     application: CapacityApplication
     language: Language
     workers: int
+    wake: Callable[[], None] = nothing
+    stream_limits: StreamLimits = USUAL_LIMITS
+    streams: Streams = field(init=False)
     _syncs: ThreadPoolExecutor = field(init=False)
     _reads: ThreadPoolExecutor = field(init=False)
     _reports: ThreadPoolExecutor = field(init=False)
@@ -50,9 +61,11 @@ class Facade:
         self._reads = ThreadPoolExecutor(READERS, thread_name_prefix="capacity-read")
         self._reports = ThreadPoolExecutor(REPORTERS, thread_name_prefix="capacity-report")
         self._writes = ThreadPoolExecutor(WRITERS, thread_name_prefix="capacity-write")
+        self.streams = Streams(self.application.fleet.run, self.stream_limits)
         try:
             yield
         finally:
+            self.streams.close()
             for pool in (self._syncs, self._reads, self._reports, self._writes):
                 pool.shutdown(wait=True, cancel_futures=True)
 

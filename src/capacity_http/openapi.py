@@ -11,6 +11,7 @@ from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import (
     Components,
     OpenAPIMediaType,
+    OpenAPIType,
     Operation,
     RequestBody,
     Schema,
@@ -21,6 +22,7 @@ from capacity_core.answer import ErrorEnvelope
 from capacity_http.views import HealthData, Succeeded
 
 BEARER = "bearer"
+EVENT_STREAM = "text/event-stream"
 SECURITY = Components(
     security_schemes={BEARER: SecurityScheme(type="http", scheme="bearer", description="A token.")}
 )
@@ -52,18 +54,38 @@ def health_answers(*statuses: int) -> dict[int, ResponseSpec]:
     return {status: _spec(kinds.get(status, ErrorEnvelope), status) for status in statuses}
 
 
+def event_answers(event: type, *failures: int) -> dict[int, ResponseSpec]:
+    """Declare the statuses of a route that answers with server-sent events of that shape."""
+    description = "A stream of events"
+    stream = ResponseSpec(
+        event, generate_examples=False, description=description, media_type=EVENT_STREAM
+    )
+    return {**answers(event, *failures), 200: stream}
+
+
 def _spec(container: Any, status: int) -> ResponseSpec:
     return ResponseSpec(container, generate_examples=False, description=HTTPStatus(status).phrase)
 
 
 def operation_with(body: type[msgspec.Struct], *, required: bool = True) -> type[Operation]:
     """Describe a body that the route decodes by itself, after everything else was checked."""
-    content = {"application/json": OpenAPIMediaType(schema=cast("Schema", _inlined(body)))}
+    schema = cast("Schema", _inlined(body))
+    return _with_body(
+        RequestBody({"application/json": OpenAPIMediaType(schema)}, required=required)
+    )
 
+
+def operation_with_text(media_type: str, description: str) -> type[Operation]:
+    """Describe a body that is text."""
+    content = {media_type: OpenAPIMediaType(Schema(type=OpenAPIType.STRING))}
+    return _with_body(RequestBody(content, description, required=True))
+
+
+def _with_body(body: RequestBody) -> type[Operation]:
     @dataclass
     class OperationWithBody(Operation):
         def __post_init__(self) -> None:
-            self.request_body = RequestBody(content=content, required=required)
+            self.request_body = body
 
     return OperationWithBody
 

@@ -107,6 +107,15 @@ class InstanceData:
 
 
 @frozen
+class ImportData:
+    """How many instances were added, or would be by a dry run, and were there already."""
+
+    added: int
+    unchanged: int
+    dry_run: bool
+
+
+@frozen
 class SyncData:
     result: SyncPayload
 

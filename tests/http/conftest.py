@@ -4,6 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 from tests.http.service import Play, Service, an_application, running
+from tests.stores import (  # noqa: F401 -- pytest finds the fixtures here
+    postgres_template,
+    sqlite_template,
+    store_url,
+)
 
 from capacity_adapters.memory import MemoryStore
 

@@ -82,9 +82,9 @@ def an_application(store: MemoryStore, play: Play) -> CapacityApplication:
 
 @contextmanager
 def running(
-    application: CapacityApplication, store: MemoryStore, *, workers: int = 8
+    application: CapacityApplication, store: MemoryStore, *, workers: int = 8, **options: Any
 ) -> Iterator[Service]:
     tokens = {scope: application.create_token(f"a {scope}", scope)[1] for scope in Scope}
-    app = create_app(application, workers=workers)
+    app = create_app(application, workers=workers, **options)
     with TestClient(app, raise_server_exceptions=False) as client:
         yield Service(application, store, client, tokens)

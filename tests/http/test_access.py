@@ -11,6 +11,7 @@ from tests.http.service import Service
 from capacity_core.access import Scope
 from capacity_core.errors import NotFoundError
 from capacity_core.messages import Language
+from capacity_core.runs import Selection
 from capacity_http.auth import PUBLIC, SCOPE, guard_of, parse_id
 from capacity_http.errors import error_handler_of
 from capacity_http.facade import Facade
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.unit
 ROUTES = [
     ("GET", "/instances", Scope.VIEW),
     ("POST", "/instances", Scope.ADMIN),
+    ("POST", "/instances/import?dry_run=true", Scope.ADMIN),
     ("GET", "/instances/{id}", Scope.VIEW),
     ("PATCH", "/instances/{id}", Scope.ADMIN),
     ("DELETE", "/instances/{id}", Scope.ADMIN),
@@ -34,6 +36,13 @@ ROUTES = [
     ("GET", "/capacity/instances", Scope.VIEW),
     ("GET", "/capacity/instances/summary?period_type=daily", Scope.VIEW),
     ("POST", "/capacity/aggregations", Scope.ADMIN),
+    ("POST", "/capacity/runs", Scope.UPDATE),
+    ("GET", "/capacity/runs", Scope.VIEW),
+    ("GET", "/capacity/runs/{run}", Scope.VIEW),
+    ("GET", "/capacity/runs/{run}/items", Scope.VIEW),
+    ("GET", "/capacity/runs/{run}/events", Scope.VIEW),
+    ("POST", "/capacity/runs/{run}/actions/cancel", Scope.UPDATE),
+    ("POST", "/capacity/runs/{run}/actions/retry", Scope.UPDATE),
 ]
 BODY = {"name": "n", "db_type": "pg", "host": "h"}
 MALFORMED_IDS = ["abc", "0", "-1", "1.5", "+1", "01", " 1", "1e3", "٣", "9" * 19, "9" * 5000]
@@ -71,14 +80,24 @@ def test_what_reads_is_for_view_what_syncs_for_update_the_rest_for_admin(
     for method, path, needed in ROUTES:
         for scope in Scope:
             instance_id = service.add(f"{method} {path} {scope}")
-            body = BODY if path.startswith("/instances") else None
-            answer = service.call(method, path.format(id=instance_id), scope, json=body)
+            run_id = a_run(service, instance_id, is_over=not path.endswith("cancel"))
+            asked = path.format(id=instance_id, run=run_id)
+            body: dict[str, Any] = {"json": BODY if path.startswith("/instances") else None}
+            if "import" in path:
+                body = {"content": "name,db_type,host\nn,pg,h\n"}
+            answer = service.call(method, asked, scope, **body)
             allowed = scope.covers(needed)
             assert (answer.status_code == 403) is not allowed, (method, path, scope)
             assert answer.status_code < 400 or not allowed, (method, path, scope, answer.text)
-            if allowed and "instance" in answer.json()["data"] and method in {"POST", "PATCH"}:
+            if allowed and method in {"POST", "PATCH"} and "instance" in answer.json()["data"]:
                 changed = answer.json()["data"]["instance"]["id"]
                 service.call("DELETE", f"/instances/{changed}")
+
+
+def a_run(service: Service, instance_id: int, *, is_over: bool) -> int:
+    fleet = service.application.fleet
+    run, _ = fleet.start(Selection(instance_ids=(instance_id,)))
+    return fleet.cancel(run.id).id if is_over else run.id
 
 
 @pytest.mark.parametrize(
@@ -113,12 +132,18 @@ def test_first_the_token_then_its_scope_then_the_instance_then_the_input(
         ("PATCH", "/instances/{id}", {"content": b"{"}),
         ("GET", "/instances/{id}/databases?page=x", {}),
         ("GET", "/instances/{id}/sizes?start_date=x", {}),
+        ("GET", "/capacity/runs/{id}?page=1", {}),
+        ("GET", "/capacity/runs/{id}/items?status=x", {}),
+        ("GET", "/capacity/runs/{id}/events?page=1", {}),
+        ("POST", "/capacity/runs/{id}/actions/cancel?page=1", {}),
+        ("POST", "/capacity/runs/{id}/actions/retry?page=1", {}),
     ]
+    assert a_run(service, instance_id, is_over=True) == instance_id
     for method, path, bad in requests:
         for nobody in ("abc", instance_id + 1):
             missing = path.format(id=nobody)
             assert service.call(method, missing, None, **bad).status_code == 401
-            if method == "PATCH":
+            if method != "GET":
                 assert service.call(method, missing, Scope.VIEW, **bad).status_code == 403
             assert service.call(method, missing, **bad).status_code == 404
         assert service.call(method, path.format(id=instance_id), **bad).status_code == 400
@@ -133,8 +158,8 @@ def test_an_id_of_more_than_64_bits_never_reaches_the_store() -> None:
 @pytest.mark.parametrize("instance_id", MALFORMED_IDS)
 def test_a_malformed_id_names_no_instance(service: Service, instance_id: str) -> None:
     for method, path, _ in ROUTES:
-        if "{id}" in path:
-            answer = service.call(method, path.format(id=instance_id), json=BODY)
+        if "{" in path:
+            answer = service.call(method, path.format(id=instance_id, run=instance_id), json=BODY)
             assert answer.status_code == 404, (method, path)
             assert answer.json()["message_code"] == "RESOURCE_NOT_FOUND"
 

@@ -21,6 +21,8 @@ FULL: dict[str, Any] = {
     "is_active": False,
     "timezone": "Europe/Berlin",
     "filters": {"exclude": ["tmp_*"], "include": ["*"], "ignore_case": True},
+    "tags": ["eu", "prod"],
+    "zone": "dmz",
     "tls": {
         "mode": "verify-ca",
         "ca": "/etc/ca.pem",

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from httpx import InvalidURL
+from hypothesis import HealthCheck, Phase, given, reject, settings
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import CheckFunction
 from schemathesis.specs.openapi.checks import positive_data_acceptance
@@ -23,6 +24,7 @@ OPERATIONS = [
     "ready",
     "list_instances",
     "add_instance",
+    "import_instances",
     "show_instance",
     "change_instance",
     "remove_instance",
@@ -37,6 +39,13 @@ OPERATIONS = [
     "list_instance_growth",
     "summarize_instance_growth",
     "recompute_aggregations",
+    "start_run",
+    "list_runs",
+    "show_run",
+    "list_run_items",
+    "cancel_run",
+    "retry_run",
+    "watch_run",
 ]
 WAYS = [
     (name, mode)
@@ -77,7 +86,7 @@ def test_every_status_is_declared(document: dict[str, Any]) -> None:
         if path.startswith("/health"):
             continue
         assert {"400", "401", "403", "500"} < statuses, path
-        names_one = "{instance_id}" in path or operation["operationId"] == "recompute_aggregations"
+        names_one = "_id}" in path or operation["operationId"] == "recompute_aggregations"
         assert ("404" in statuses) is names_one, path
         assert ("requestBody" in operation) is ("413" in statuses), (path, method)
         assert operation["security"] == [{"bearer": []}]
@@ -92,14 +101,18 @@ def test_bodies_forbid_what_they_do_not_name(document: dict[str, Any]) -> None:
         for _, _, operation in operations(document)
         if "requestBody" in operation
     ]
+    texts = [each for each in said if "text/csv" in each["content"]]
+    assert [each["content"] for each in texts] == [{"text/csv": {"schema": {"type": "string"}}}]
+    said.remove(*texts)
     bodies = [each["content"]["application/json"]["schema"] for each in said]
     assert [(body["title"], each["required"]) for body, each in zip(bodies, said, strict=True)] == [
         ("NewInstance", True),
         ("InstanceChanges", True),
+        ("RunSelection", False),
         ("AggregationRange", False),
     ]
-    recomputed = bodies.pop()
-    assert recomputed["additionalProperties"] is False
+    for flat in (bodies.pop(), bodies.pop()):
+        assert flat["additionalProperties"] is False
     for body in bodies:
         nested = [body["properties"]["tls"], body["properties"]["filters"]]
         assert [part["additionalProperties"] for part in (body, *nested)] == [False] * 3
@@ -124,6 +137,8 @@ def test_whatever_is_asked_is_answered_as_the_schema_says(
     operation = schemathesis.openapi.from_dict(document).find_operation_by_id(name)
     headers = {"Authorization": f"Bearer {service.tokens[Scope.ADMIN]}"}
     service.add(f"{name} {mode}")
+    for run in service.application.fleet.running():
+        service.application.fleet.cancel(run.id)  # so that its events end
 
     @given(case=operation.as_strategy(generation_mode=mode))
     @settings(
@@ -139,7 +154,10 @@ def test_whatever_is_asked_is_answered_as_the_schema_says(
         request["content"] = request.pop("data", None)
         request["headers"] = {**request["headers"], **headers}
         del request["cookies"]
-        answered = service.client.request(**request)
+        try:
+            answered = service.client.request(**request)
+        except InvalidURL:  # longer than this client can send
+            reject()
         case.validate_response(answered, excluded_checks=BEYOND_THE_SCHEMA)
 
     answer()

@@ -111,7 +111,12 @@ def test_reads_tokens_and_syncs_go_on_while_every_reporter_computes(play: Play) 
 
     class Busy(MemoryStore):
         @contextmanager
-        def begin(self, lease: Lease | None = None) -> Iterator[MemoryUnitOfWork]:
+        def begin(
+            self,
+            lease: Lease | None = None,
+            *,
+            unhurried: bool = False,  # noqa: ARG002 -- as its parent
+        ) -> Iterator[MemoryUnitOfWork]:
             work = Computing(self, lease)
             try:
                 yield work

@@ -18,12 +18,22 @@ from capacity_http.routes.capacity import (
 from capacity_http.routes.doctor import examine_instance
 from capacity_http.routes.forecasts import forecast_instance
 from capacity_http.routes.health import live, ready
+from capacity_http.routes.importing import import_instances
 from capacity_http.routes.instances import (
     add_instance,
     change_instance,
     list_instances,
     remove_instance,
     show_instance,
+)
+from capacity_http.routes.runs import (
+    cancel_run,
+    list_run_items,
+    list_runs,
+    retry_run,
+    show_run,
+    start_run,
+    watch_run,
 )
 from capacity_http.routes.sizes import database_sizes, databases, instance_days
 
@@ -40,8 +50,22 @@ _READS = (
     database_summary,
     instance_growth,
     instance_summary,
+    list_runs,
+    show_run,
+    list_run_items,
+    watch_run,
 )
-_WRITES = (add_instance, change_instance, remove_instance, sync_capacity, recompute_aggregations)
+_WRITES = (
+    add_instance,
+    import_instances,
+    change_instance,
+    remove_instance,
+    sync_capacity,
+    recompute_aggregations,
+    start_run,
+    cancel_run,
+    retry_run,
+)
 
 
 def health_routes() -> list[HTTPRouteHandler]:

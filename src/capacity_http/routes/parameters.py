@@ -27,6 +27,7 @@ MAX_DATABASE_NAME = 255
 MAX_VALUES = 100
 
 InstanceId = Annotated[int, PathParameter(schema_extra={"minimum": 1, "maximum": MAX_ID})]
+RunId = Annotated[int, PathParameter(schema_extra={"minimum": 1, "maximum": MAX_ID})]
 PageNumber = Annotated[int, QueryParameter(schema_extra={"minimum": 1, "maximum": MAX_PAGE})]
 Limit = Annotated[int, QueryParameter(schema_extra={"minimum": 1, "maximum": MAX_LIMIT})]
 InstanceIds = Annotated[
