@@ -45,6 +45,7 @@ bench: $(VENV)/.ready
 	./tests/install_servers
 	$(BIN)/python -m bench.run
 	$(BIN)/python -m bench.aggregate
+	$(BIN)/python -m bench.fleet
 	$(BIN)/python -m bench.history --instances 20 --databases 500
 
 serve: $(VENV)/.ready

@@ -51,13 +51,13 @@ FROM information_schema.tables WHERE table_type = 'BASE TABLE' AND engine <> 'In
 MYSQL_SYSTEM = {"information_schema", "performance_schema", "mysql", "sys"}
 
 
-def postgresql_sizes(port: int) -> dict[str, int]:
+def postgresql_sizes(port: int, sslmode: str = "disable") -> dict[str, int]:
     with psycopg.connect(
         host="127.0.0.1",
         port=port,
         user="bench",
         dbname="postgres",
-        sslmode="disable",
+        sslmode=sslmode,
         autocommit=True,
     ) as target:
         rows = target.execute(POSTGRESQL_SIZES).fetchall()
