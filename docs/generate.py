@@ -43,7 +43,14 @@ monthly or quarterly, `order` newest (unless said), size, growth or percent; `co
 `total` and `pages` out. Dates are included, and select periods that overlap them; `time_range` is a
 whole number of days before today, from which on periods are selected where no date is given. Routes
 of growth refuse parameters that they do not take. A summary says by `oldest_period_start` and
-`newest_period_start` which periods it adds up: of every series the latest one."""
+`newest_period_start` which periods it adds up: of every series the latest one.
+
+A request for a run of a selection that is running gets that run (202 both times). The service
+collects runs in the background, with `CAPACITY_FLEET_WORKERS` syncs at once, those that a killed
+process left as well. The events of a run are `progress`, with the run as JSON whenever its counts
+have changed, and a last `end`; whichever process collects it, they look at the store every second.
+A comment every ten seconds keeps the connection alive. A stream without an `end` was cut, by a
+server that stops: ask again. More than 64 at once are refused, 503 SERVICE_BUSY."""
 METHODS_HEAD = """\
 ## Methods
 
@@ -74,7 +81,8 @@ nothing; what a mode is worth is shown as the instance's `tls.state`."""
 COMMANDS_HEAD = """\
 ## Command line
 
-Exit status: 0 success, 1 anything that failed, 2 wrong usage, 130 interrupted."""
+Exit status: 0 success, 1 anything that failed, 2 wrong usage, 130 interrupted by
+Ctrl-C, 143 by SIGTERM."""
 
 REASONS_HEAD = """## Reasons
 
@@ -180,7 +188,9 @@ def _parameters(operation: Mapping[str, Any]) -> Iterator[str]:
     for parameter in operation.get("parameters", ()):
         if parameter["in"] == "query":
             yield f"`{parameter['name']}`" + (" (required)" if parameter["required"] else "")
-    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    content = operation.get("requestBody", {}).get("content", {})
+    yield from (f"a body of `{kind}` (required)" for kind in content if kind != "application/json")
+    body = content.get("application/json", {})
     required = body.get("schema", {}).get("required", ())
     for name in body.get("schema", {}).get("properties", ()):
         yield f"`{name}`" + (" (required)" if name in required else "")
@@ -196,8 +206,9 @@ def _commands(
     settings = command.context_settings
     with click.Context(command, parent, name, terminal_width=80, **settings) as context:
         if isinstance(command, click.Group):
-            for child in sorted(command.commands):
-                yield from _commands(command.commands[child], child, context)
+            for child in command.list_commands(context):
+                if found := command.get_command(context, child):
+                    yield from _commands(found, child, context)
             return
         yield f"### `{context.command_path}`\n\n```text\n{command.get_help(context)}\n```"
 

@@ -13,6 +13,7 @@ from tests.stores import (  # noqa: F401 -- pytest finds the fixtures here
     AnyStore,
     Found,
     add_instance,
+    lent_url,
     postgres_template,
     sqlite_template,
     store,
