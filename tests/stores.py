@@ -165,7 +165,7 @@ def stage(
     found: Found,
     moment: Moment,
 ) -> bool:
-    known = work.repository.known_databases(instance_id)
+    _, known = work.repository.get_instance_and_databases(instance_id)
     inventory = Inventory(tuple(SeenDatabase(name) for name in found))
     change = reconcile(known, inventory, FilterRules())
     work.repository.save_last_sync(instance_id, LastSync(moment.at, Scenario.COMPLETE))

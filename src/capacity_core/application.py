@@ -159,8 +159,7 @@ class CapacityApplication:
         kept. Raises NotFoundError, InvalidInputError (password).
         """
         with self.begin() as work:
-            instance = work.instances.get(instance_id)
-            known = work.repository.known_databases(instance_id)
+            instance, known = work.repository.get_instance_and_databases(instance_id)
         found = instance if tls is None else evolve(instance, tls=tls)
         return self._diagnose(found, known, deadline, password)
 

@@ -83,8 +83,11 @@ class CapacityRepository(Protocol):
     depend on the number of databases.
     """
 
-    def get_instance(self, instance_id: int) -> Instance:
-        """Raises NotFoundError if it is missing or was removed."""
+    def get_instance_and_databases(self, instance_id: int) -> tuple[Instance, Mapping[str, bool]]:
+        """The instance, and its known databases, in one read.
+
+        Raises NotFoundError if it is missing or was removed.
+        """
         ...
 
     def known_databases(self, instance_id: int) -> Mapping[str, bool]:

@@ -74,8 +74,7 @@ class InstanceCapacitySyncActionsService:
         instance is missing or was removed, ConflictError if it was moved meanwhile; failures of
         the target are results, not exceptions.
         """
-        instance = self.repository.get_instance(instance_id)
-        known = self.repository.known_databases(instance_id)
+        instance, known = self.repository.get_instance_and_databases(instance_id)
         at = self.now()
         zone = ZoneInfo(instance.timezone or self.timezone)
         found = self._ask(instance, known)

@@ -72,7 +72,7 @@ def test_an_instance_comes_back_as_it_was(store: AnyStore, instance: Instance) -
     with store.begin() as work:
         assert work.instances.get(kept.id) == kept == evolve(instance, id=kept.id)
         assert work.instances.find(instance.name) == kept
-        assert work.repository.get_instance(kept.id) == kept
+        assert work.repository.get_instance_and_databases(kept.id) == (kept, {})
 
 
 def test_a_living_name_is_taken_once(store: AnyStore) -> None:
@@ -89,7 +89,7 @@ def test_a_removed_instance_is_gone_and_its_name_free(store: AnyStore) -> None:
         assert work.instances.find("a") is None
         assert work.instances.at_address(an_instance()) == []
         assert work.instances.page(Paging()).total == 0
-        for ask in (work.instances.get, work.repository.get_instance):
+        for ask in (work.instances.get, work.repository.get_instance_and_databases):
             with pytest.raises(NotFoundError):
                 ask(old.id)
         with pytest.raises(NotFoundError):

@@ -67,14 +67,14 @@ def test_the_last_attempt_is_kept(store: AnyStore, instance_id: int) -> None:
         work.repository.save_last_sync(instance_id, attempt)
         work.commit()
     with store.begin() as work:
-        assert work.repository.get_instance(instance_id).last_sync == attempt
+        assert work.repository.get_instance_and_databases(instance_id)[0].last_sync == attempt
 
 
 @pytest.mark.parametrize("missing", [0, -5, 999_999, 2**63, 10**30])
 def test_a_missing_instance_is_not_found(store: AnyStore, missing: int) -> None:
     with store.begin() as work:
         with pytest.raises(NotFoundError):
-            work.repository.get_instance(missing)
+            work.repository.get_instance_and_databases(missing)
         assert work.repository.known_databases(missing) == {}
         assert work.reads.sizes_on(missing, None) == []
         assert work.reads.instance_day(missing, NOON.date()) is None
@@ -110,7 +110,8 @@ def test_the_number_of_sizes_written_is_returned(store: AnyStore, instance_id: i
 def test_names_are_kept_verbatim_and_in_code_point_order(store: AnyStore, instance_id: int) -> None:
     sync(store, instance_id, dict.fromkeys(AWKWARD_NAMES, 5), on_day(0))
     with store.begin() as work:
-        known = work.repository.known_databases(instance_id)
+        _, known = work.repository.get_instance_and_databases(instance_id)
+        assert work.repository.known_databases(instance_id) == known
         sizes = work.reads.sizes_on(instance_id, None)
         page = work.reads.databases(instance_id, Paging())
         for name in AWKWARD_NAMES:

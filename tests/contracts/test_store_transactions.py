@@ -64,7 +64,7 @@ def test_reading_holds_nothing_that_a_writer_would_wait_for(
     store: AnyStore, instance_id: int
 ) -> None:
     with store.begin() as reader:
-        reader.repository.get_instance(instance_id)
+        reader.repository.get_instance_and_databases(instance_id)
         reader.repository.known_databases(instance_id)
         sync(store, instance_id, {"a": 1}, DAY)
         assert reader.repository.known_databases(instance_id) == {"a": True}

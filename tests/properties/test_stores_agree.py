@@ -138,12 +138,14 @@ def _everything(store: AnyStore, instance_id: int) -> list[object]:
     with store.begin() as work:
         reads = work.reads
         page = reads.databases(instance_id, Paging())
+        instance, known = work.repository.get_instance_and_databases(instance_id)
         names = [row.database_name for row in page.rows]
         histories = [reads.history(instance_id, name, DateRange(), Paging()) for name in names]
         days = [on_day(number).day for number in range(5)]
         return [
             dict(work.repository.known_databases(instance_id)),
-            work.repository.get_instance(instance_id).last_sync,
+            dict(known),
+            instance.last_sync,
             page,
             histories,
             reads.sizes_on(instance_id, None),

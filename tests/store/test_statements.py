@@ -13,7 +13,7 @@ from tests.stores import add_instance, new_database, on_day, stage, sync
 
 from capacity_adapters.store import Store, database, open_store
 
-STATEMENTS = 14  # BEGIN, SAVEPOINT and COMMIT included
+STATEMENTS = 13  # BEGIN, SAVEPOINT and COMMIT included
 COUNTS = (10, 1_000, 10_000)
 
 
@@ -40,7 +40,6 @@ def found(count: int) -> dict[str, int]:
 def sync_under_lease(store: Store, instance_id: int, count: int, seconds: int) -> None:
     lease = store.leases.acquire(instance_id, 60)
     with store.begin(lease) as work:
-        work.repository.get_instance(instance_id)
         stage(work, instance_id, found(count), on_day(0, seconds))
         work.commit()
 
@@ -87,7 +86,7 @@ def test_nothing_of_postgresql_is_held_before_the_first_write(
     with psycopg.connect(url, autocommit=True) as observer, store.begin(lease) as work:
         asked = """SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
             AND pid <> pg_backend_pid() AND (state <> 'idle' OR xact_start IS NOT NULL)"""
-        work.repository.get_instance(instance_id)
+        work.repository.get_instance_and_databases(instance_id)
         work.repository.known_databases(instance_id)
         assert observer.execute(asked).fetchone() == (0,)
         assert store._database._engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # QueuePool's

@@ -22,8 +22,8 @@ from capacity_core.reads import InstanceDay, SizeRow
 class MemoryRepository:
     _work: Work
 
-    def get_instance(self, instance_id: int) -> Instance:
-        return living(self._work.read(), instance_id)
+    def get_instance_and_databases(self, instance_id: int) -> tuple[Instance, Mapping[str, bool]]:
+        return living(self._work.read(), instance_id), self.known_databases(instance_id)
 
     def known_databases(self, instance_id: int) -> Mapping[str, bool]:
         known = self._work.read().databases.get(instance_id, {})

@@ -1,13 +1,14 @@
 """What a sync reads of the store and writes to it: a statement for all rows of a kind."""
 
+import json
 from collections.abc import Collection, Mapping
 
 from attrs import frozen
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Text, bindparam, column, select, update
 
 from capacity_adapters.names import refuse_unstorable
-from capacity_adapters.store.instances import instance_of, living_instance
-from capacity_adapters.store.statements import as_doc, portable, sought, statement_for
+from capacity_adapters.store.instances import instance_of
+from capacity_adapters.store.statements import as_doc, portable, sought, statement_for, typed
 from capacity_adapters.store.tables import instance_databases, instances
 from capacity_adapters.store.work import Work
 from capacity_core.errors import NotFoundError
@@ -19,6 +20,15 @@ _KNOWN = select(instance_databases.c.database_name, instance_databases.c.is_acti
     instance_databases.c.instance_id == bindparam("instance_id")
 )
 
+# The known databases as one text: a statement less, and at 10,000 of them quicker than rows.
+_INSTANCE = typed(
+    f"""SELECT {", ".join(f"instances.{column.name}" for column in instances.c)}, (
+        SELECT {{pairs}} FROM instance_databases AS known
+        WHERE known.instance_id = instances.id) AS known
+    FROM instances WHERE id = :instance_id AND deleted_at IS NULL""",  # noqa: S608 -- our own
+    *instances.c,
+    column("known", Text),
+)
 _LAST_SYNC = (
     update(instances)
     .where(instances.c.id == bindparam("instance_id"), instances.c.deleted_at.is_(None))
@@ -122,9 +132,14 @@ ON CONFLICT (instance_id, collected_date) DO UPDATE SET
 class StoreRepository:
     _work: Work
 
-    def get_instance(self, instance_id: int) -> Instance:
+    def get_instance_and_databases(self, instance_id: int) -> tuple[Instance, Mapping[str, bool]]:
+        asked = {"instance_id": sought(instance_id)}
         with self._work.read() as connection:
-            return instance_of(living_instance(connection, instance_id))
+            row = connection.execute(_INSTANCE[connection.dialect.name], asked).one_or_none()
+        if row is None:
+            raise NotFoundError(text("error.instance_missing"))
+        known = json.loads(row.known or "[]")
+        return instance_of(row), {name: bool(is_active) for name, is_active in known}
 
     def known_databases(self, instance_id: int) -> Mapping[str, bool]:
         with self._work.read() as connection:

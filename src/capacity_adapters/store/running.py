@@ -11,7 +11,7 @@ from capacity_adapters.store.rollups import (
     instances_select,
     span_of,
 )
-from capacity_adapters.store.statements import BLANKS, as_doc, filled, portable
+from capacity_adapters.store.statements import BLANKS, as_doc, filled, portable, typed
 from capacity_adapters.store.tables import database_size_aggregations, instance_size_aggregations
 from capacity_core.periods import Period
 
@@ -30,12 +30,8 @@ _INSTANCES: Final = instances_select(
 )
 
 
-def _typed(select: str, table: Table) -> Mapping[str, TextualSelect]:
-    return {name: filled(portable(select), name).columns(*table.c) for name in BLANKS}
-
-
-_DATABASES_OF: Final = _typed(_DATABASES, database_size_aggregations)
-_INSTANCES_OF: Final = _typed(_INSTANCES, instance_size_aggregations)
+_DATABASES_OF: Final = typed(_DATABASES, *database_size_aggregations.c)
+_INSTANCES_OF: Final = typed(_INSTANCES, *instance_size_aggregations.c)
 
 
 def _as_table(select: str, table: Table) -> Mapping[str, CTE]:

@@ -6,7 +6,18 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Final, NewType
 
-from sqlalchemy import BigInteger, Connection, Date, Double, Text, TextClause, bindparam, text
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Date,
+    Double,
+    Text,
+    TextClause,
+    TextualSelect,
+    bindparam,
+    text,
+)
 from sqlalchemy.types import TypeEngine
 
 from capacity_adapters.names import is_storable
@@ -29,6 +40,7 @@ BLANKS: Final = {
         "items": "jsonb_array_elements(CAST(:doc AS JSONB)) AS item(value)",
         "ids": """= ANY (ARRAY(SELECT CAST(item.value ->> 0 AS BIGINT)
         FROM jsonb_array_elements(CAST(:doc AS JSONB)) AS item(value)))""",
+        "pairs": "CAST(json_agg(json_build_array(database_name, is_active)) AS TEXT)",
         "now": "CAST(extract(epoch FROM clock_timestamp()) AS DOUBLE PRECISION)",
         "differs": "IS DISTINCT FROM",
         "halves": "false",
@@ -44,6 +56,7 @@ BLANKS: Final = {
     "sqlite": {
         "items": "json_each(:doc) AS item",
         "ids": "IN (SELECT CAST(item.value ->> 0 AS BIGINT) FROM json_each(:doc) AS item)",
+        "pairs": "json_group_array(json_array(database_name, is_active))",
         "now": "((julianday('now') - 2440587.5) * 86400.0)",
         "differs": "IS NOT",
         "halves": "true",
@@ -97,6 +110,11 @@ def filled(statement: Statement, dialect: str) -> TextClause:
     sql = statement.format(**BLANKS[dialect])
     names = sorted(set(re.findall(r"(?<!:):(\w+)", sql)))
     return text(sql).bindparams(*(bindparam(name, type_=_TYPES[name]) for name in names))
+
+
+def typed(template: str, *columns: ColumnElement[Any]) -> Mapping[str, TextualSelect]:
+    """Build a SELECT for both stores whose columns, in their order, have the types of these."""
+    return {name: filled(portable(template), name).columns(*columns) for name in BLANKS}
 
 
 def statement_for(statement: Statement, connection: Connection) -> TextClause:
