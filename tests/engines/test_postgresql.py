@@ -1,8 +1,11 @@
 """PostgreSQL as it really answers: odd names, missing rights, several connections, poolers."""
 
 from collections.abc import Iterator
+from itertools import cycle
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from psycopg import sql
 from tests.faults.listeners import listening
 from tests.faults.relays import Relay, doorman
@@ -21,7 +24,8 @@ from tests.targets import (
 )
 
 from capacity_adapters.engines import TargetPolicy
-from capacity_adapters.engines.postgresql import METHOD, SYSTEM_DATABASES, answer_of
+from capacity_adapters.engines.postgresql import METHOD, SYSTEM_DATABASES
+from capacity_adapters.engines.postgresql.sizing import LEAST_SHARED, Queue, answer_of
 from capacity_core.model import (
     CollectFailed,
     Freshness,
@@ -192,6 +196,25 @@ def test_more_connections_bring_the_same_report(server: Server, fifty: list[str]
         _, report = ask(server_instance(server), policy=policy)
         assert sizes(report) == true_sizes(server)
         assert set(fifty) <= sizes(report).keys()
+
+
+@given(st.integers(0, 3000), st.integers(1, 8), st.lists(st.integers(1, 600), min_size=1))
+def test_every_oid_is_taken_once_and_no_connection_takes_all(
+    count: int, connections: int, wishes: list[int]
+) -> None:
+    queue, taken = Queue(range(count), connections), list[int]()
+    for wish in cycle(wishes):
+        left = count - len(taken)
+        chunk = queue.take(wish)
+        if not chunk:
+            break
+        assert len(chunk) <= wish
+        assert connections == 1 or len(chunk) <= max(LEAST_SHARED, left // connections)
+        if wish % 7 == 0:  # its connection broke
+            queue.put_back(chunk)
+            chunk = queue.take(len(chunk))
+        taken += chunk
+    assert taken == list(range(count))
 
 
 def test_a_further_connection_that_is_refused_costs_nothing(

@@ -23,6 +23,7 @@ from tests.targets import (
 )
 
 from capacity_adapters.engines import TargetPolicy
+from capacity_adapters.engines.postgresql import sizing
 from capacity_core.model import CollectFailed, Failure, Reason, Tls, TlsMode
 from capacity_core.ports import CapacityExaminer
 
@@ -93,11 +94,16 @@ def ten(postgres: Server) -> Iterator[set[str]]:
             admin.execute(f'DROP DATABASE "{name}"'.encode())
 
 
+def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LEAST", "MOST"):
+        monkeypatch.setattr(sizing, name, 1)
+
+
 @pytest.mark.parametrize("connections", [1, 2])
 def test_what_was_measured_in_time_is_kept(
     postgres: Server, ten: set[str], monkeypatch: pytest.MonkeyPatch, connections: int
 ) -> None:
-    monkeypatch.setattr("capacity_adapters.engines.postgresql.CHUNK", 1)
+    one_by_one(monkeypatch)
     monkeypatch.setattr("capacity_adapters.engines.postgresql.PAYS_FROM", 6)
     policy = TargetPolicy(size_connections=connections)
     with listening(Relay(postgres.port, delay=0.15 * connections)) as port:
@@ -116,7 +122,7 @@ def test_what_was_measured_in_time_is_kept(
 def test_what_was_measured_before_the_connection_broke_is_kept(
     postgres: Server, ten: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("capacity_adapters.engines.postgresql.CHUNK", 1)
+    one_by_one(monkeypatch)
     told: set[frozenset[str]] = set()
     for cut_after in range(900, 3000, 150):
         with listening(Relay(postgres.port, cut_after=cut_after)) as port:

@@ -1,9 +1,7 @@
 """PostgreSQL 12 to 18 through psycopg: what we ask it, and how we read its answers."""
 
 import logging
-import math
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +13,12 @@ from attrs import define, field
 
 from capacity_adapters.engines.addresses import first_reachable
 from capacity_adapters.engines.deadline import Guard
-from capacity_adapters.engines.engine import Engine, Target, classify, milliseconds_since
+from capacity_adapters.engines.engine import Engine, Target, classify
 from capacity_adapters.engines.postgresql.connect import Link, log_in
-from capacity_adapters.engines.postgresql.errors import OUTCOMES, meaning_of
+from capacity_adapters.engines.postgresql.errors import meaning_of
 from capacity_adapters.engines.postgresql.grants import CAPABILITIES, cure, examine, grants
-from capacity_adapters.engines.postgresql.queries import DATABASES, SIZES
+from capacity_adapters.engines.postgresql.queries import DATABASES
+from capacity_adapters.engines.postgresql.sizing import Queue, Told, size_all
 from capacity_core.diagnosis import Check
 from capacity_core.messages import Text
 from capacity_core.model import (
@@ -39,7 +38,6 @@ log = logging.getLogger(__name__)
 
 METHOD: Final = "pg.database_size"
 LEAST_VERSION: Final = 12
-CHUNK: Final = 200  # databases a statement: 100 take 3 % longer, and more save little
 PAYS_FROM: Final = 50  # databases for each further connection
 INVALID_LIMIT: Final = -2  # datconnlimit of a database whose DROP was interrupted
 SYSTEM_DATABASES: Final = frozenset(
@@ -54,10 +52,6 @@ SYSTEM_DATABASES: Final = frozenset(
         "azure_sys",
     }
 )
-
-Answer = int | Outcome  # of one database: its size in bytes, or why it has none
-Told = tuple[Answer, int]  # and how many milliseconds the statement took that told it
-Chunks = deque[list[int]]
 
 
 @define(eq=False)
@@ -113,34 +107,33 @@ class _Postgres:
     def _rows(self, oids: Sequence[int]) -> dict[int, Told]:
         """Size these, over one connection or several. Raises if nothing at all was learned."""
         workers = max(1, min(self.target.policy.size_connections, len(oids) // (PAYS_FROM // 2)))
-        size = CHUNK if workers == 1 else math.ceil(min(CHUNK, len(oids) / workers) / 2)
-        chunks = deque(list(oids[start : start + size]) for start in range(0, len(oids), size))
+        queue = Queue(oids, workers)
         rows: dict[int, Told] = {}
         with ThreadPoolExecutor(workers, thread_name_prefix="sizes") as pool:
             for _ in range(workers - 1):
-                pool.submit(self._help, chunks, rows)
-            self._drain(chunks, rows)
+                pool.submit(self._help, queue, rows)
+            self._drain(queue, rows)
         # What a helper had in hand when it lost its connection is back in the queue.
-        broken = self._drain(chunks, rows)
+        broken = self._drain(queue, rows)
         if broken is not None and not rows:
             raise broken
         return rows
 
-    def _drain(self, chunks: Chunks, rows: dict[int, Told]) -> psycopg.Error | None:
+    def _drain(self, queue: Queue, rows: dict[int, Told]) -> psycopg.Error | None:
         try:
-            _work(self.main, chunks, rows)
+            size_all(self.main, queue, rows)
         except psycopg.Error as error:
             log.warning("instance %s: sizing broke off: %s", self._id, type(error).__name__)
             return error
         return None
 
-    def _help(self, chunks: Chunks, rows: dict[int, Told]) -> None:
+    def _help(self, queue: Queue, rows: dict[int, Told]) -> None:
         """Measure over a connection of our own; if there is none to have, the others do it all."""
         try:
             by = min(self.guard.limit, time.monotonic() + self.target.policy.connect_deadline)
             link = self.connect(by)
             try:
-                _work(link, chunks, rows)
+                size_all(link, queue, rows)
             finally:
                 link.close()
         except (CollectFailed, *ERRORS) as error:
@@ -157,59 +150,10 @@ class _Postgres:
         self.main.close()
 
 
-def _work(link: Link, chunks: Chunks, rows: dict[int, Told]) -> None:
-    """Take chunks until there are none; a chunk that fails is repeated one by one."""
-    while chunks:
-        try:
-            chunk = chunks.popleft()
-        except IndexError:  # another connection was quicker
-            return
-        try:
-            rows.update(_sizes(link, chunk))
-        except psycopg.Error:
-            if link.lost or link.guard.expired:
-                chunks.appendleft(chunk)
-                raise
-            for oid in chunk:
-                rows.update(_size_alone(link, oid))
-
-
-def _size_alone(link: Link, oid: int) -> dict[int, Told]:
-    try:
-        return _sizes(link, [oid])
-    except psycopg.Error as error:
-        if link.lost or link.guard.expired:
-            raise
-        log.warning("the database with oid %s has no size: %s", oid, error.sqlstate)
-        return {oid: (OUTCOMES.get(error.sqlstate or "", Outcome.ERROR), 0)}
-
-
-def _sizes(link: Link, oids: Sequence[int]) -> dict[int, Told]:
-    asked = time.monotonic()
-    rows = link.ask(SIZES, ["{" + ",".join(map(str, oids)) + "}"])
-    took = milliseconds_since(asked)
-    gone = dict.fromkeys(oids, (Outcome.VANISHED, took))
-    return {**gone, **{oid: (answer, took) for oid, answer in map(answer_of, rows)}}
-
-
 def _database(row: Sequence[object]) -> tuple[int, str, int]:
     match row:
         case [int(oid), str(name), int(limit)]:
             return oid, name, limit
-    raise CollectFailed(Reason.PROTOCOL)
-
-
-def answer_of(row: Sequence[object]) -> tuple[int, Answer]:
-    """Read one row of SIZES; what is no such row is never taken for a size or an outcome."""
-    match row:
-        case [int(oid), True, int(size)] if not isinstance(size, bool) and size >= 0:
-            return oid, size
-        case [int(oid), False, None]:
-            return oid, Outcome.DENIED
-        case [int(oid), True | None, None]:
-            return oid, Outcome.VANISHED
-        case [int(oid), *_]:
-            return oid, Outcome.ERROR
     raise CollectFailed(Reason.PROTOCOL)
 
 
