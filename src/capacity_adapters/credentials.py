@@ -76,7 +76,10 @@ def credential_mark(
         return None
     address = instance.address
     there = [address.path] if isinstance(address, FileAddress) else [address.host, address.port]
-    asked = [instance.id, instance.db_type, *there, instance.username, secret.reveal()]
+    tls = instance.tls
+    shown = [tls.mode, tls.ca, tls.cert, tls.key]
+    login = [instance.username, secret.reveal(), instance.database_name]
+    asked = [instance.id, instance.db_type, *there, *login, *shown]
     own_key = hmac.digest(key, b"capacity-sync credential mark 1", "sha256")
     return hmac.digest(own_key, json.dumps(asked).encode(), "sha256").hex()
 

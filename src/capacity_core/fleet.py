@@ -280,13 +280,14 @@ class CapacityFleet:
             return None
         return reason
 
-    def _note_refusal(self, instance: Instance) -> None:
-        mark = self.credential_mark(instance)
-        if mark is None:
-            return
+    def _note_refusal(self, asked: Instance) -> None:
+        """What was changed meanwhile was not refused: it is tried the next time."""
+        mark = self.credential_mark(asked)
         with self.begin() as work:
-            work.runs.refuse_credential(instance.id, mark)
-            work.commit()
+            now = work.instances.get(asked.id)
+            if mark is not None and now.updated_at == asked.updated_at:
+                work.runs.refuse_credential(asked.id, mark)
+                work.commit()
 
 
 def end_of(result: InstanceCapacitySyncActionResult, attempt: int) -> ItemEnd:

@@ -231,6 +231,12 @@ class ItemEnd:
     duration_ms: int | None = None
     retry_seconds: float = 0.0
 
+    @property
+    def asked_nobody(self) -> bool:
+        """Say whether the attempt does not count: it was given back, or another sync ran."""
+        is_open = self.status is ItemStatus.PENDING
+        return is_open and self.reason in {None, ItemReason.SYNC_IN_PROGRESS}
+
 
 def host_of(address: Address) -> str | None:
     """Name the machine, as `Waiting` does."""

@@ -159,6 +159,7 @@ class MemoryRuns:
             kept
             for kept in _pending(state, None)
             if kept.not_before <= now and kept.queued_until <= now
+            if not _is_leased(state, kept.item.instance_id)
         ][:limit]
         for kept in taken:
             state.run_items[kept.item.id] = evolve(kept, queued_until=now + seconds)
@@ -327,6 +328,7 @@ def _ended(kept: KeptItem, end: ItemEnd, now: datetime) -> KeptItem:
         kept.item,
         status=end.status,
         reason=end.reason,
+        attempts=kept.item.attempts - end.asked_nobody,
         database_count=end.database_count,
         unmeasured_count=end.unmeasured_count,
         size_bytes=end.size_bytes,

@@ -30,7 +30,8 @@ class Backlog:
     _nothing_more: Full | None = field(default=None, init=False)
 
     def forget(self) -> None:
-        """There may be more than was seen."""
+        """There may be more than was seen, and some of it may be taken."""
+        self._seen.clear()
         self._nothing_more = None
 
     def take(self, running: Sequence[Waiting], slots: int) -> list[Waiting]:

@@ -28,6 +28,7 @@ BATCH_SECONDS: Final = 0.05  # ends are written together while there is work tha
 AHEAD_SECONDS: Final = 0.5  # of work,
 AHEAD: Final = 2  # at most so many items for each worker,
 MOST_FOR_FEW: Final = 16  # or so many for one
+MOST_LOOKS: Final = 5  # of which others may take all that was seen
 FIRST_BACK_OFF: Final = 0.5
 LAST_BACK_OFF: Final = 10.0
 LAST_WORDS_SECONDS: Final = 10.0  # for a store that fails while we stop
@@ -182,13 +183,20 @@ class _Crew:
         if monotonic() - self._looked_at > POLL_SECONDS:
             self.backlog.forget()
             self._looked_at = monotonic()
+        for _ in range(MOST_LOOKS):
+            if not self._has_lost(pool, keeper):
+                return
+            self.backlog.forget()
+
+    def _has_lost(self, pool: ThreadPoolExecutor, keeper: LeaseKeeper) -> bool:
+        """Claim and begin what fits; True if other workers were quicker with some of it."""
         slots = self.limits.workers + self._ahead - len(self._begun)
         if slots <= 0:
-            return
+            return False
         running = [each.waiting for each in self._begun.values()]
         taken = {each.item_id: each for each in self.backlog.take(running, slots)}
         if not taken:
-            return
+            return False
         owner = self._owner
         self._owner = uuid4().hex  # what an error hid from us must not be renewed for ever
         claims = self.fleet.claim(taken, owner, keeper.seconds)
@@ -196,6 +204,7 @@ class _Crew:
         for claim in claims:
             future = pool.submit(self._collect, claim, keeper)
             self._begun[claim.item_id] = _Begun(claim, taken[claim.item_id], future)
+        return len(claims) < len(taken)
 
     def _collect(self, claim: Claim, keeper: LeaseKeeper) -> None:
         end = BROKEN

@@ -60,19 +60,19 @@ RENEW: Final = portable("""
 UPDATE run_items SET claimed_until = {now} + :seconds
 WHERE id IN (SELECT id FROM run_items WHERE status = 'running' AND owner = :owner {skip_locked})
 """)
-QUEUE: Final = portable("""
-UPDATE run_items SET queued_until = {now} + :seconds
+QUEUE: Final = portable(f"""
+UPDATE run_items SET queued_until = {{now}} + :seconds
 WHERE id IN (SELECT id FROM run_items
-    WHERE status = 'pending' AND not_before <= {now} AND queued_until <= {now}
-    ORDER BY id LIMIT :most {skip_locked})
+    WHERE {_WAITING} AND queued_until <= {{now}}
+    ORDER BY id LIMIT :most {{skip_locked}})
 RETURNING id
-""")
+""")  # noqa: S608 -- our own
 NAMED: Final = portable(_PLACES + "run_items.id {ids} ORDER BY run_items.id")
 _NEXT_DUE: Final = "SELECT min(not_before) - {now} FROM run_items WHERE status = 'pending'"
 NEXT_DUE_IN: Final = {False: portable(_NEXT_DUE), True: portable(_NEXT_DUE + _OF_RUN)}
 FINISH: Final = portable("""
 UPDATE run_items SET status = ended.became, reason = ended.reason, owner = NULL,
-    claimed_until = NULL, queued_until = 0,
+    claimed_until = NULL, queued_until = 0, attempts = run_items.attempts - ended.uncounted,
     not_before = CASE WHEN ended.became = 'pending' THEN {now} + ended.retry ELSE 0 END,
     database_count = ended.databases, unmeasured_count = ended.unmeasured,
     size_bytes = ended.size, duration_ms = ended.duration,
@@ -82,7 +82,8 @@ FROM (SELECT CAST(item.value ->> 0 AS BIGINT) AS id, item.value ->> 1 AS owner,
     item.value ->> 4 AS reason, CAST(item.value ->> 5 AS INTEGER) AS databases,
     CAST(item.value ->> 6 AS INTEGER) AS unmeasured, CAST(item.value ->> 7 AS BIGINT) AS size,
     CAST(item.value ->> 8 AS BIGINT) AS duration,
-    CAST(item.value ->> 9 AS DOUBLE PRECISION) AS retry FROM {items}) AS ended
+    CAST(item.value ->> 9 AS DOUBLE PRECISION) AS retry,
+    CAST(item.value ->> 10 AS INTEGER) AS uncounted FROM {items}) AS ended
 WHERE run_items.id = ended.id AND run_items.status = 'running'
     AND run_items.owner = ended.owner AND run_items.attempts = ended.attempt
 RETURNING run_id, status, size_bytes, database_count

@@ -223,6 +223,7 @@ class StoreRuns:
                 end.size_bytes,
                 end.duration_ms,
                 end.retry_seconds,
+                int(end.asked_nobody),
             )
             for claim, end in ended
         )

@@ -30,9 +30,11 @@ FLEET: Final[Mapping[str, Translation]] = MappingProxyType(
             "The store or the service failed: look into the log, then retry the run",
         ),
         "item.same_credential": Translation(
-            "上次登录被拒绝, 凭据此后未变, 为免账号被锁未再尝试: 更新实例的凭据",
+            "上次登录被拒绝, 凭据此后未变, 为免账号被锁未再尝试: 更新实例的凭据;"
+            " 若已在服务器上修复, 单独同步该实例一次",
             "The login was refused before and its credential is still the same, so it was not"
-            " tried again, lest the account be locked: update the instance's credential",
+            " tried again, lest the account be locked: update the instance's credential, or sync"
+            " this instance alone, once, if the server was mended",
         ),
     }
 )
