@@ -1,7 +1,7 @@
 """Stores to try the same promises on: fixtures, and a sync without a target."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, timedelta
 from itertools import count
 from pathlib import Path
@@ -32,7 +32,9 @@ from capacity_core.model import (
 )
 from capacity_core.periods import Period
 from capacity_core.ports import Begin, Lease, Leases, UnitOfWork
+from capacity_core.reads import Page, Paging
 from capacity_core.rollup import DatabaseAggregate, InstanceAggregate
+from capacity_core.runs import Run, RunStatus
 
 KEY = bytes(range(32))
 SQLITE = pytest.param("sqlite", id="sqlite")
@@ -157,6 +159,12 @@ def sync(
         kept = stage(work, instance_id, found, moment)
         work.commit()
     return kept
+
+
+def running_of(page: Callable[[Paging], Page[Run]]) -> list[Run]:
+    """Give the running ones of the newest runs, the oldest first."""
+    rows = page(Paging(limit=200)).rows
+    return [run for run in reversed(rows) if run.status is RunStatus.RUNNING]
 
 
 def stage(

@@ -15,7 +15,7 @@ from capacity_adapters.settings import KEY_BYTES, SETTINGS, Settings, read_at_mo
 from capacity_core.errors import CapacityError, SettingsError
 from capacity_core.instances import SEALED
 from capacity_core.messages import Text
-from capacity_core.model import CollectFailed, Failure, FileAddress, Instance, Reason, Secret
+from capacity_core.model import CollectFailed, Failure, Instance, Reason, Secret
 
 ENV_PREFIX = "CAPACITY_SECRET_"
 KEY_FILE = "secret.key"
@@ -68,18 +68,14 @@ def credential_mark(
 ) -> str | None:
     """Tell credentials apart by a keyed hash: whoever reads it learns nothing of the password.
 
+    Whoever edits the instance, and be it to give the same password again, makes it another one.
     None where there is no password to be had, or no key.
     """
     try:
         secret, key = secret_for(instance), key_of()
     except (CollectFailed, SettingsError):
         return None
-    address = instance.address
-    there = [address.path] if isinstance(address, FileAddress) else [address.host, address.port]
-    tls = instance.tls
-    shown = [tls.mode, tls.ca, tls.cert, tls.key]
-    login = [instance.username, secret.reveal(), instance.database_name]
-    asked = [instance.id, instance.db_type, *there, *login, *shown]
+    asked = [instance.id, instance.updated_at.isoformat(), secret.reveal()]
     own_key = hmac.digest(key, b"capacity-sync credential mark 1", "sha256")
     return hmac.digest(own_key, json.dumps(asked).encode(), "sha256").hex()
 

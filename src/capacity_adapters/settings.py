@@ -25,12 +25,15 @@ from capacity_adapters.target_rules import (
     port_rules,
 )
 from capacity_core.errors import SettingsError
+from capacity_core.instances import check_labels, unique
 from capacity_core.messages import Language, Text
 
 PREFIX = "CAPACITY_"
 CONFIG = "CAPACITY_CONFIG"
 STORE_URL = "CAPACITY_STORE_URL"
 SCHEDULE = "CAPACITY_SCHEDULE"
+FLEET_WORKERS = "CAPACITY_FLEET_WORKERS"
+ZONES = "CAPACITY_ZONES"
 KEY_BYTES = 32
 MAX_SECONDS = 86_400
 MAX_CONFIG_BYTES = 1 << 20
@@ -60,6 +63,7 @@ class Settings:
     size_connections: int = 1
     workers: int = 8
     queue: Queue = Queue.EMBEDDED
+    zones: tuple[str, ...] = ()
     schedule: str | None = None
     schedule_jitter: float = 60.0
     fleet_workers: int = 16
@@ -145,6 +149,12 @@ def _folder(value: str) -> Path:
     return folder
 
 
+def _zones(value: str) -> tuple[str, ...]:
+    zones = unique(filter(None, map(str.strip, value.split(","))))
+    check_labels((), *zones)
+    return zones
+
+
 def _cron(value: str) -> str:
     from capacity_adapters.queues.schedule import checked_cron  # noqa: PLC0415 -- few have one
 
@@ -220,6 +230,14 @@ SETTINGS = (
         "embedded or procrastinate",
         "How items of a run come to workers: each process looks by itself, or, on a PostgreSQL "
         "store and with the extra `procrastinate`, by jobs that `capacity worker` takes.",
+    ),
+    Setting(
+        "zones",
+        _zones,
+        "none: all zones",
+        "network zones, separated by commas, such as `default, dmz`",
+        "Of these zones only does this process collect instances; a service, a worker and "
+        "`sync --all` alike.",
     ),
     Setting(
         "schedule",

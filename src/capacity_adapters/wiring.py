@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -72,13 +72,13 @@ def build_workers(settings: Settings, application: CapacityApplication) -> "Embe
 
     per_engine = limits_by_engine(settings.engine_limits, application.engines)
     limits = Limits(settings.fleet_workers, settings.host_limit, per_engine)
-    return EmbeddedWorkers(application.fleet, application.leases, limits)
+    return EmbeddedWorkers(application.fleet, application.leases, limits, zones=settings.zones)
 
 
 class Collectors(Protocol):
     """Collects the runs of the store in the background, or lets workers do so, until `stop`."""
 
-    def start(self, zones: Iterable[str] = ()) -> None: ...
+    def start(self) -> None: ...
 
     def wake(self) -> None:
         """There is new work."""
@@ -108,7 +108,11 @@ def build_collectors(
     if not works:
         return offers.Enqueuer(application.fleet, server)
     return procrastinate.ProcrastinateWorkers(
-        application.fleet, application.leases, server, settings.fleet_workers
+        application.fleet,
+        application.leases,
+        server,
+        settings.fleet_workers,
+        zones=settings.zones,
     )
 
 

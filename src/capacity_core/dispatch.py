@@ -5,6 +5,7 @@ Whatever affects the choice is in this file; it asks nobody and waits for nothin
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from attrs import define, field, frozen
 
@@ -26,6 +27,21 @@ class Full:
 
     hosts: frozenset[str] = frozenset()
     db_types: frozenset[str] = frozenset()
+
+
+@frozen
+class Wanted:
+    """Which waiting items are looked for: of this run, of these zones, if they are named.
+
+    None that is full.
+    """
+
+    run_id: int | None = None
+    zones: tuple[str, ...] = ()
+    full: Full = field(factory=Full)
+
+
+ANYTHING: Final = Wanted()
 
 
 @define

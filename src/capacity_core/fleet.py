@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from attrs import evolve, frozen
 
+from capacity_core.dispatch import ANYTHING, Wanted
 from capacity_core.errors import ConflictError, InvalidInputError, NotFoundError, StoreError
 from capacity_core.instances import check_labels, engine_for
 from capacity_core.messages import text
@@ -26,6 +27,7 @@ from capacity_core.runs import (
     Trigger,
     Waiting,
     in_order,
+    is_abandoned,
 )
 
 log = logging.getLogger(__name__)
@@ -41,8 +43,6 @@ RETRIES: Final[Mapping[Reason, tuple[float, ...]]] = MappingProxyType(
         Reason.TOO_MANY_CONNECTIONS: (2.0, 4.0, 8.0),
     }
 )
-# A login that was refused may be locked by trying again.
-REFUSALS: Final = frozenset({Reason.AUTH_FAILED, Reason.ACCOUNT_LOCKED})
 MOST_ATTEMPTS: Final = 5
 BUSY_SECONDS: Final = 2.0
 
@@ -90,7 +90,7 @@ class CapacityFleet:
     def _start(
         self, work: UnitOfWork, wanted: Selection, trigger: Trigger, requested_by: str | None
     ) -> tuple[Run, bool] | None:
-        chosen = in_order(filter(wanted.takes, work.runs.candidates()))
+        chosen = in_order(wanted.among(work.runs.candidates()))
         if not chosen:
             return None
         return work.runs.start(
@@ -101,27 +101,37 @@ class CapacityFleet:
             now=self.now(),
         )
 
-    def last_fired(self, schedule: str) -> datetime:
-        """When the schedule was last met; a schedule that nobody knew is met now, without a run."""
+    def last_fired(self, schedule: str, first: datetime | None = None) -> datetime:
+        """When the schedule was last met; one that nobody knew is met then first, or now."""
         with self.begin() as work:
             last = work.runs.fired_at(schedule)
             if last is None:
-                last = self.now()
+                last = first or self.now()
                 work.runs.fire(schedule, last)
                 work.commit()
         return last
+
+    def meet(self, schedule: str, due: datetime) -> None:
+        """Note that this due time is met, without a run."""
+        with self.begin() as work:
+            work.runs.fire(schedule, due)
+            work.commit()
 
     def fire(self, schedule: str, due: datetime) -> tuple[Run, bool] | None:
         """Start the run of all instances that is due then; None if somebody has.
 
         The note in the store and the run are one transaction: whoever writes the note leads this
-        firing, and there is no other leader. Raises ConflictError if there is no active instance;
-        the time counts as met.
+        firing, and there is no other leader. A run that was abandoned is cancelled.
+
+        Raises ConflictError if there is no active instance; the time counts as met.
         """
         with self.begin() as work:
             if not work.runs.fire(schedule, due):
                 return None
             started = self._start(work, Selection(), Trigger.SCHEDULE, None)
+            if started and is_abandoned(started[0], self.now()):
+                work.runs.cancel(started[0].id, self.now())
+                started = self._start(work, Selection(), Trigger.SCHEDULE, None)
             work.commit()
         if started is None:
             raise ConflictError(text("error.run_selects_nothing"))
@@ -150,10 +160,6 @@ class CapacityFleet:
         with self.begin() as work:
             return work.runs.page(paging)
 
-    def running(self) -> Sequence[Run]:
-        with self.begin() as work:
-            return work.runs.running()
-
     def items(self, run_id: int, paging: Paging, status: ItemStatus | None = None) -> Page[RunItem]:
         """The items of a run, in its order. Raises NotFoundError."""
         with self.begin() as work:
@@ -165,11 +171,12 @@ class CapacityFleet:
             return work.runs.reasons(run_id)
 
     def cancel(self, run_id: int) -> Run:
-        """Cancel what is pending; what is running may finish, and then the run is cancelled.
+        """Cancel what is pending, and what silent workers left; what runs may finish first.
 
         Raises NotFoundError, and ConflictError if the run is not running.
         """
         with self.begin() as work:
+            work.runs.requeue_expired(self.now(), MOST_ATTEMPTS)
             run = work.runs.cancel(run_id, self.now())
             work.commit()
         return run
@@ -187,24 +194,10 @@ class CapacityFleet:
 
     # What workers do.
 
-    def waiting(
-        self,
-        limit: int,
-        *,
-        run_id: int | None = None,
-        zones: Iterable[str] = (),
-        full_hosts: Iterable[str] = (),
-        full_engines: Iterable[str] = (),
-    ) -> Sequence[Waiting]:
+    def waiting(self, limit: int, wanted: Wanted = ANYTHING) -> Sequence[Waiting]:
         """The first items that may be claimed; see `Runs.waiting`."""
         with self.begin() as work:
-            return work.runs.waiting(
-                limit,
-                run_id=run_id,
-                zones=zones,
-                full_hosts=full_hosts,
-                full_engines=full_engines,
-            )
+            return work.runs.waiting(limit, wanted)
 
     def take_unqueued(self, limit: int, seconds: float) -> Sequence[Waiting]:
         """Take due items that no queue was told of for so many seconds, and note that it is."""
@@ -220,12 +213,11 @@ class CapacityFleet:
             work.commit()
         return claims
 
-    def renew(self, owner: str, seconds: float) -> int:
-        """Keep the owner's claims for so many seconds more."""
+    def renew(self, owners: Iterable[str], seconds: float) -> None:
+        """Keep the owners' claims for so many seconds more."""
         with self.begin() as work:
-            held = work.runs.renew(owner, seconds)
+            work.runs.renew(owners, seconds)
             work.commit()
-        return held
 
     def finish(self, ends: Sequence[tuple[Claim, ItemEnd]]) -> Sequence[Run]:
         """Keep how items ended; returns the runs that ended with them."""
@@ -258,7 +250,7 @@ class CapacityFleet:
                 return ItemEnd(status=ItemStatus.SKIPPED, reason=refused)
             result = self.sync(claim.instance_id, keeper=keeper)
             end = end_of(result, claim.attempt)
-            if end.reason in REFUSALS:
+            if end.reason is Reason.AUTH_FAILED:
                 self._note_refusal(result.instance)
         except NotFoundError:
             return ItemEnd(status=ItemStatus.SKIPPED, reason=ItemReason.INSTANCE_MISSING)
@@ -270,24 +262,27 @@ class CapacityFleet:
         return end
 
     def _refused(self, claim: Claim) -> Reason | None:
-        """Say why the instance is not asked: its login was refused, and is still the same."""
+        """Say why the instance is not asked: its login was refused, and is still the same.
+
+        Trying again might lock the account.
+        """
         if claim.refused_mark is None:
             return None
         with self.begin() as work:
             instance = work.instances.get(claim.instance_id)
-        reason = instance.last_sync.reason if instance.last_sync else None
-        if reason not in REFUSALS or claim.refused_mark != self.credential_mark(instance):
+        last = instance.last_sync
+        if last is None or last.reason is not Reason.AUTH_FAILED:
             return None
-        return reason
+        return last.reason if claim.refused_mark == self.credential_mark(instance) else None
 
     def _note_refusal(self, asked: Instance) -> None:
-        """What was changed meanwhile was not refused: it is tried the next time."""
+        """As the instance was when it was asked: whoever edits it meanwhile has it tried again."""
         mark = self.credential_mark(asked)
+        if mark is None:
+            return
         with self.begin() as work:
-            now = work.instances.get(asked.id)
-            if mark is not None and now.updated_at == asked.updated_at:
-                work.runs.refuse_credential(asked.id, mark)
-                work.commit()
+            work.runs.refuse_credential(asked.id, mark)
+            work.commit()
 
 
 def end_of(result: InstanceCapacitySyncActionResult, attempt: int) -> ItemEnd:

@@ -27,14 +27,17 @@ class DateRange:
 
 @frozen
 class OldRows:
-    """How many rows of days are too old: sizes of databases, and totals of instances."""
+    """How many are too old: sizes of databases, totals of instances, and ended runs."""
 
     database_rows: int = 0
     instance_rows: int = 0
+    runs: int = 0
 
     def __add__(self, other: "OldRows") -> "OldRows":
         return OldRows(
-            self.database_rows + other.database_rows, self.instance_rows + other.instance_rows
+            self.database_rows + other.database_rows,
+            self.instance_rows + other.instance_rows,
+            self.runs + other.runs,
         )
 
 

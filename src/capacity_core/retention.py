@@ -3,7 +3,8 @@
 import re
 from calendar import monthrange
 from collections.abc import Iterable, Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import chain
 from typing import Final
 
 from attrs import frozen
@@ -37,7 +38,7 @@ class Pruning:
 
 @frozen
 class CapacityRetention:
-    """Deletes the sizes and totals of old days; each batch is a transaction of its own.
+    """Deletes the sizes and totals of old days, and old runs; each batch is a transaction.
 
     The pause of `growth` is made between them, so that others may write.
     """
@@ -50,8 +51,9 @@ class CapacityRetention:
         """Count what `prune` would delete. Raises InvalidInputError."""
         before = first_kept_day(older_than, self.growth.today)
         with self.begin() as work:
-            counts = work.retention.prunable(before)
-        return self._pruning(older_than, before, counts.values())
+            days = work.retention.prunable(before).values()
+            runs = OldRows(runs=work.runs.ended_before(_start_of(before)))
+        return self._pruning(older_than, before, [*days, runs])
 
     def pruned_before(self) -> date | None:
         """Find the day before which days were deleted."""
@@ -71,7 +73,7 @@ class CapacityRetention:
         if owners:
             self._aggregate(before)
         batches = (batch for owner in owners for batch in self._batches(owner, before))
-        return self._pruning(older_than, before, batches)
+        return self._pruning(older_than, before, chain(batches, self._old_runs(before)))
 
     def _pruning(self, older_than: str, before: date, rows: Iterable[OldRows]) -> Pruning:
         is_held_back = before < _day_of(older_than, self.growth.today)
@@ -98,6 +100,19 @@ class CapacityRetention:
             yield batch
             full = self.batch_rows in {batch.database_rows, batch.instance_rows}
             self.growth.pause()
+
+    def _old_runs(self, before: date) -> Iterator[OldRows]:
+        while True:
+            with self.begin() as work:
+                if not work.runs.delete_oldest(_start_of(before)):
+                    return
+                work.commit()
+            yield OldRows(runs=1)
+            self.growth.pause()
+
+
+def _start_of(day: date) -> datetime:
+    return datetime.combine(day, time.min, UTC)
 
 
 def _check(done: Recomputation) -> None:

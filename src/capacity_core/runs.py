@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum, auto
 from types import MappingProxyType
 from typing import Final
@@ -71,6 +71,9 @@ class ItemReason(StrEnum):
     INTERNAL_ERROR = auto()
 
 
+ABANDONED_AFTER: Final = timedelta(minutes=10)
+
+
 def _unique_ids(ids: Iterable[int]) -> tuple[int, ...]:
     return tuple(sorted(set(ids)))
 
@@ -95,12 +98,15 @@ class Selection:
     def of_key(cls, key: str) -> "Selection":
         return cls(*json.loads(key))
 
-    def takes(self, candidate: "Candidate") -> bool:
-        return (
-            (not self.db_types or candidate.db_type in self.db_types)
-            and (not self.tags or not set(self.tags).isdisjoint(candidate.tags))
-            and (not self.instance_ids or candidate.instance_id in self.instance_ids)
-        )
+    def among(self, candidates: Iterable["Candidate"]) -> list["Candidate"]:
+        db_types, tags, ids = set(self.db_types), set(self.tags), set(self.instance_ids)
+        return [
+            each
+            for each in candidates
+            if (not db_types or each.db_type in db_types)
+            and (not tags or not tags.isdisjoint(each.tags))
+            and (not ids or each.instance_id in ids)
+        ]
 
 
 @frozen
@@ -236,6 +242,11 @@ class ItemEnd:
         """Say whether the attempt does not count: it was given back, or another sync ran."""
         is_open = self.status is ItemStatus.PENDING
         return is_open and self.reason in {None, ItemReason.SYNC_IN_PROGRESS}
+
+
+def is_abandoned(run: Run, now: datetime) -> bool:
+    """Say whether nobody is at it any more: as where no worker serves the zone of what is left."""
+    return not run.counts.running and run.started_at < now - ABANDONED_AFTER
 
 
 def host_of(address: Address) -> str | None:

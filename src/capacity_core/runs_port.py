@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from capacity_core.dispatch import ANYTHING, Wanted
 from capacity_core.model import Reason
 from capacity_core.reads import Page, Paging
 from capacity_core.runs import (
@@ -50,10 +51,6 @@ class Runs(Protocol):
         """The newest first."""
         ...
 
-    def running(self) -> Sequence[Run]:
-        """The oldest first."""
-        ...
-
     def items(self, run_id: int, paging: Paging, status: ItemStatus | None = None) -> Page[RunItem]:
         """In the run's order. Raises NotFoundError if there is no such run."""
         ...
@@ -62,23 +59,8 @@ class Runs(Protocol):
         """How many items ended so, for this reason."""
         ...
 
-    def waiting(
-        self,
-        limit: int,
-        *,
-        run_id: int | None = None,
-        zones: Iterable[str] = (),
-        full_hosts: Iterable[str] = (),
-        full_engines: Iterable[str] = (),
-    ) -> Sequence[Waiting]:
-        """Pending items that are due, whose instance nobody syncs: older runs first, in order.
-
-        Of these zones only, if there are any, and of no host or engine that is full.
-        """
-        ...
-
-    def next_due_seconds(self, *, run_id: int | None = None) -> float | None:
-        """How long until the next pending item is due; None if none is pending."""
+    def waiting(self, limit: int, wanted: Wanted = ANYTHING) -> Sequence[Waiting]:
+        """Pending items that are due, whose instance nobody syncs: older runs first, in order."""
         ...
 
     def take_unqueued(self, limit: int, seconds: float) -> Sequence[Waiting]:
@@ -91,15 +73,12 @@ class Runs(Protocol):
         """Make those of them running that are still pending and due; the others are left out."""
         ...
 
-    def renew(self, owner: str, seconds: float) -> int:
-        """Let the owner's claims last longer, those that expired too; returns how many."""
+    def renew(self, owners: Iterable[str], seconds: float) -> None:
+        """Let their claims last longer, those that expired too."""
         ...
 
-    def finish(self, ends: Iterable[tuple[Claim, ItemEnd]], now: datetime) -> int:
-        """Say how claimed items ended; returns how many.
-
-        A claim that was taken away meanwhile changes nothing.
-        """
+    def finish(self, ends: Iterable[tuple[Claim, ItemEnd]], now: datetime) -> None:
+        """Say how claimed items ended; a claim that was taken away meanwhile changes nothing."""
         ...
 
     def requeue_expired(self, now: datetime, most_attempts: int) -> int:
@@ -129,6 +108,14 @@ class Runs(Protocol):
         A run that is running stays as it is. Raises NotFoundError, and ConflictError if there is
         nothing to do again or another run of the same selection is running.
         """
+        ...
+
+    def ended_before(self, moment: datetime) -> int:
+        """Count the runs that ended before."""
+        ...
+
+    def delete_oldest(self, before: datetime) -> bool:
+        """Delete the oldest run that ended before, with its items; False if there is none."""
         ...
 
     def fired_at(self, schedule: str) -> datetime | None:

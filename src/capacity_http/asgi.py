@@ -1,7 +1,6 @@
 """The service as a server starts it: `uvicorn --factory capacity_http.asgi:create_app`."""
 
 import os
-from functools import partial
 
 from litestar import Litestar
 
@@ -25,7 +24,7 @@ def create_app() -> Litestar:
         application, language=settings.language, workers=settings.workers, wake=workers.wake
     )
     ending = Ending(service.plugins.get(CapacityPlugin).end_streams, workers.stop)
-    service.on_startup.extend([ending.listen, partial(workers.start, ())])
+    service.on_startup.extend([ending.listen, workers.start])
     schedule = build_schedule(settings, application, lambda _run: workers.wake())
     if schedule is not None:
         service.on_startup.append(schedule.start)

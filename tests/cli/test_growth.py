@@ -356,11 +356,11 @@ def test_pruning_says_what_goes_and_dry_run_deletes_nothing(cli: Cli, store: Sto
     for days_ago in (900, 899, 898, 30, 0):
         sync(store, instance_id, {"orders": GIB, "stock": GIB}, moment(days_ago))
     counted = cli("store", "prune", "--older-than", "24mo", "--dry-run", "--json").data
-    assert counted["rows"] == {"database_rows": 4, "instance_rows": 2}
+    assert counted["rows"] == {"database_rows": 4, "instance_rows": 2, "runs": 0}
     assert counted["dry_run"] is True
     said = cli("store", "prune", "--older-than", "24mo")
     assert said.out == (
-        "4 sizes of databases and 2 totals of instances from before "
+        "4 sizes of databases, 2 totals of instances and 0 runs from before "
         f"{counted['before']} were deleted\n"
     )
     pruned = cli("sizes", "shop", "--date", day(900)).out
@@ -375,7 +375,7 @@ def test_pruning_says_what_goes_and_dry_run_deletes_nothing(cli: Cli, store: Sto
     quarters = cli("growth", "shop", "--period", "quarterly", "--json").data["items"]
     assert quarters[0]["period_end"] >= day(900)
     again = cli("store", "prune", "--older-than", "24mo", "--json").data["rows"]
-    assert again == {"database_rows": 0, "instance_rows": 0}
+    assert again == {"database_rows": 0, "instance_rows": 0, "runs": 0}
 
 
 @pytest.mark.usefixtures("store")

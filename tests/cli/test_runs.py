@@ -7,6 +7,7 @@ from tests.cli.conftest import Cli
 
 from capacity_adapters.cli.runs import STATUSES
 from capacity_adapters.cli.session import Session
+from capacity_core.dispatch import Wanted
 from capacity_core.fleet import CapacityFleet
 from capacity_core.model import Reason
 from capacity_core.runs import Claim, ItemEnd, ItemStatus, Selection
@@ -37,7 +38,7 @@ def fleet(cli: Cli) -> Iterator[CapacityFleet]:
 def claimed(fleet: CapacityFleet, seconds: float = 60.0) -> Claim:
     """Start a run, and take its first item as a worker would."""
     run, _ = fleet.start(Selection(), requested_by="ann")
-    waiting = fleet.waiting(1, run_id=run.id)
+    waiting = fleet.waiting(1, Wanted(run.id))
     [claim] = fleet.claim([each.item_id for each in waiting], "me", seconds)
     return claim
 
@@ -146,7 +147,7 @@ def test_a_run_that_nobody_works_on_is_driven_to_its_end(cli: Cli, fleet: Capaci
 
 
 def test_a_run_that_is_cancelled_meanwhile_is_no_success(cli: Cli, fleet: CapacityFleet) -> None:
-    claimed(fleet, seconds=-1.0)
+    claimed(fleet, seconds=0.5)
     assert fleet.cancel(1).status == "running"
     said = cli("run", "retry", "1")
     assert (said.code, "Run 1 cancelled in " in said.err) == (1, True), said

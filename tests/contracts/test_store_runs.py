@@ -1,14 +1,15 @@
 """Runs and their items: claims, ends, and what becomes of workers that go silent."""
 
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from attrs import evolve
 from tests.builders import an_instance
-from tests.stores import AnyStore, add_instance
+from tests.stores import AnyStore, add_instance, running_of
 
+from capacity_core.dispatch import Full, Wanted
 from capacity_core.errors import ConflictError, NotFoundError, SyncInProgressError
 from capacity_core.model import FileAddress, NetworkAddress, Reason
 from capacity_core.reads import Paging
@@ -154,9 +155,10 @@ def test_the_late_word_of_an_earlier_attempt_counts_nothing(
     [second] = claim(store)
     assert (second.owner, second.attempt) == (first.owner, 2)
     with store.begin() as work:
-        assert work.runs.finish([(first, FAILED)], LATER) == 0
-        assert work.runs.finish([(second, DONE), (second, DONE)], LATER) == 1
-        assert work.runs.finish([(second, FAILED)], LATER) == 0
+        work.runs.finish([(first, FAILED)], LATER)
+        assert work.runs.close_finished(LATER) == []
+        work.runs.finish([(second, DONE), (second, DONE)], LATER)
+        work.runs.finish([(second, FAILED)], LATER)
         [closed] = work.runs.close_finished(LATER)
     assert closed.counts == ItemCounts(completed=1)
 
@@ -222,7 +224,7 @@ def test_waiting_items_are_chosen_by_run_and_zone(store: AnyStore, instance_ids:
     with store.begin() as work:
 
         def chosen(run_id: int | None = None, *zones: str) -> list[tuple[int, int]]:
-            found = work.runs.waiting(10, run_id=run_id, zones=zones)
+            found = work.runs.waiting(10, Wanted(run_id, zones))
             return [(each.run_id, each.instance_id) for each in found]
 
         one, two, three = instance_ids
@@ -234,11 +236,9 @@ def test_waiting_items_are_chosen_by_run_and_zone(store: AnyStore, instance_ids:
         assert chosen(None, "dmz", "none") == [(first.id, two), (second.id, two)]
         assert chosen(second.id, "default") == [(second.id, three)]
         assert chosen(first.id, "none") == []
-        [found] = work.runs.waiting(1, run_id=first.id, zones=["dmz"])
+        [found] = work.runs.waiting(1, Wanted(first.id, ("dmz",)))
         assert (found.host, found.zone, found.db_type) == ("db.example", "dmz", "postgresql")
-        assert work.runs.next_due_seconds(run_id=first.id) == 0
-        assert work.runs.next_due_seconds(run_id=999_999) is None
-        assert one not in {each.instance_id for each in work.runs.waiting(9, run_id=second.id)}
+        assert one not in {each.instance_id for each in work.runs.waiting(9, Wanted(second.id))}
 
 
 def test_items_and_runs_come_in_pages(store: AnyStore, instance_ids: list[int]) -> None:
@@ -248,7 +248,7 @@ def test_items_and_runs_come_in_pages(store: AnyStore, instance_ids: list[int]) 
         newest = work.runs.page(Paging(limit=1))
         assert (newest.total, newest.rows) == (2, (second,))
         assert work.runs.page(Paging(page=2, limit=1)).rows == (first,)
-        assert list(work.runs.running()) == [first, second]
+        assert list(running_of(work.runs.page)) == [first, second]
         page = work.runs.items(first.id, Paging(page=2, limit=2))
         assert (page.total, [each.instance_id for each in page.rows]) == (3, instance_ids[2:])
         assert work.runs.items(first.id, Paging(), ItemStatus.FAILED).total == 0
@@ -283,8 +283,7 @@ def test_a_renewed_claim_lasts(store: AnyStore, instance_ids: list[int]) -> None
     start(store, instance_ids)
     claim(store, seconds=SOON)
     with store.begin() as work:
-        assert work.runs.renew("me", 60) == 3
-        assert work.runs.renew("other", 60) == 0
+        work.runs.renew(["me", "other"], 60)
         work.commit()
     time.sleep(2 * SOON)
     with store.begin() as work:
@@ -297,10 +296,79 @@ def test_what_is_given_back_waits_for_its_time(store: AnyStore, instance_ids: li
     back = ItemEnd(status=ItemStatus.PENDING, reason=Reason.REFUSED, retry_seconds=60)
     assert finish(store, (mine, back)) == []
     assert claim(store) == []
+
+
+def test_an_attempt_that_asked_nobody_does_not_count(
+    store: AnyStore, instance_ids: list[int]
+) -> None:
+    start(store, instance_ids[:1])
+    busy = ItemEnd(status=ItemStatus.PENDING, reason=ItemReason.SYNC_IN_PROGRESS)
+    for end in (ItemEnd(status=ItemStatus.PENDING), busy):
+        [mine] = claim(store)
+        assert mine.attempt == 1
+        finish(store, (mine, end))
+    [mine] = claim(store)
+    finish(store, (mine, ItemEnd(status=ItemStatus.PENDING, reason=Reason.REFUSED)))
+    [mine] = claim(store)
+    assert mine.attempt == 2
+    finish(store, (mine, FAILED))
     with store.begin() as work:
-        due = work.runs.next_due_seconds()
-    assert due is not None
-    assert 50 < due <= 60
+        [item] = work.runs.items(mine.run_id, Paging()).rows
+    assert item.attempts == 2
+
+
+def test_no_queue_is_told_of_an_instance_that_somebody_syncs(
+    store: AnyStore, instance_ids: list[int]
+) -> None:
+    start(store, instance_ids)
+    lease = store.leases.acquire(instance_ids[1], 60)
+    with store.begin() as work:
+        queued = [each.instance_id for each in work.runs.take_unqueued(9, 60)]
+        assert queued == [instance_ids[0], instance_ids[2]]
+        work.commit()
+    store.leases.release(lease)
+    with store.begin() as work:
+        assert [each.instance_id for each in work.runs.take_unqueued(9, 60)] == instance_ids[1:2]
+
+
+def test_old_runs_go_one_by_one_with_their_items(store: AnyStore, instance_ids: list[int]) -> None:
+    runs = []
+    for number in range(3):
+        run, _ = start(store, instance_ids[number:], Selection(instance_ids=(number + 1,)))
+        runs.append(run.id)
+    for run_id in runs[:2]:
+        with store.begin() as work:
+            work.runs.cancel(run_id, LATER)
+            work.commit()
+    with store.begin() as work:
+        assert work.runs.ended_before(LATER) == 0
+        assert not work.runs.delete_oldest(LATER)
+    cut = LATER + timedelta(seconds=1)
+    with store.begin() as work:
+        assert work.runs.ended_before(cut) == 2
+        assert work.runs.delete_oldest(cut)
+        work.commit()
+    with store.begin() as work:
+        with pytest.raises(NotFoundError):
+            work.runs.get(runs[0])
+        assert work.runs.items(runs[1], Paging()).total == 2
+        assert work.runs.delete_oldest(cut)
+        assert not work.runs.delete_oldest(cut)  # the third is running
+        work.commit()
+    with store.begin() as work:
+        assert [run.id for run in work.runs.page(Paging()).rows] == runs[2:]
+        assert [each.instance_id for each in work.runs.waiting(9)] == instance_ids[2:]
+
+
+def test_a_selection_of_very_many_ids_has_one_running_run(
+    store: AnyStore, instance_ids: list[int]
+) -> None:
+    many = Selection(instance_ids=tuple(range(1, 100_000, 7)))
+    first, is_new = start(store, instance_ids, many)
+    assert is_new
+    assert start(store, instance_ids, many) == (first, False)
+    with store.begin() as work:
+        assert work.runs.get(first.id).selection == many
 
 
 def test_an_instance_that_somebody_syncs_is_not_waiting(
@@ -470,15 +538,21 @@ def test_what_waits_is_narrowed_by_zone_and_by_what_is_full(store: AnyStore) -> 
         work.commit()
     run, _ = start(store, ids)
 
-    def waiting(**narrowed: Any) -> list[int]:
+    def waiting(
+        run_id: int | None = None,
+        zones: tuple[str, ...] = (),
+        hosts: Iterable[str] = (),
+        db_types: Iterable[str] = (),
+    ) -> list[int]:
+        wanted = Wanted(run_id, zones, Full(frozenset(hosts), frozenset(db_types)))
         with store.begin() as work:
-            return [ids.index(each.instance_id) for each in work.runs.waiting(9, **narrowed)]
+            return [ids.index(each.instance_id) for each in work.runs.waiting(9, wanted)]
 
-    assert waiting() == waiting(run_id=run.id) == [0, 1, 2, 3]
-    assert waiting(run_id=run.id + 1) == []
-    assert waiting(zones=["dmz"]) == [0, 1]
-    assert waiting(full_hosts=["a.example"]) == [1, 2, 3]
-    assert waiting(full_engines=["mysql"], run_id=run.id) == [2, 3]
-    assert waiting(full_engines=["oracle"], full_hosts=["a.example"]) == [1, 3]
-    assert waiting(full_hosts=["b"], zones=["dmz", "office"]) == [0]
-    assert waiting(full_engines=["dmz"], full_hosts=["mysql"], zones=["b"]) == []
+    assert waiting() == waiting(run.id) == [0, 1, 2, 3]
+    assert waiting(run.id + 1) == []
+    assert waiting(zones=("dmz",)) == [0, 1]
+    assert waiting(hosts=["a.example"]) == [1, 2, 3]
+    assert waiting(run.id, db_types=["mysql"]) == [2, 3]
+    assert waiting(hosts=["a.example"], db_types=["oracle"]) == [1, 3]
+    assert waiting(zones=("dmz", "office"), hosts=["b"]) == [0]
+    assert waiting(zones=("b",), hosts=["mysql"], db_types=["dmz"]) == []

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from attrs import evolve
 from tests.builders import ENGINES, NOON
-from tests.stores import add_instance, on_day, sync
+from tests.stores import add_instance, on_day, running_of, sync
 
 from capacity_adapters.memory import MemoryStore
 from capacity_core.aggregation import AggregationStatus, Recomputation
@@ -13,7 +13,14 @@ from capacity_core.application import CapacityApplication
 from capacity_core.errors import ConflictError
 from capacity_core.growth import CapacityGrowth
 from capacity_core.periods import PeriodType
-from capacity_core.runs import Selection, Trigger
+from capacity_core.runs import (
+    ABANDONED_AFTER,
+    ItemEnd,
+    ItemStatus,
+    RunStatus,
+    Selection,
+    Trigger,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -39,7 +46,7 @@ def test_a_schedule_that_nobody_knew_is_met_now_without_a_run() -> None:
     assert application_on(store).fleet.last_fired(NIGHTLY) == NOON
     later = application_on(store, NOON + timedelta(hours=1)).fleet
     assert later.last_fired(NIGHTLY) == NOON
-    assert not later.running()
+    assert not running_of(later.runs)
 
 
 def test_a_due_time_is_met_once() -> None:
@@ -56,7 +63,7 @@ def test_a_due_time_is_met_once() -> None:
     assert fleet.last_fired(NIGHTLY) == due
     assert fleet.fire(NIGHTLY, due) is None
     assert fleet.fire(NIGHTLY, due - timedelta(hours=1)) is None
-    assert [each.id for each in fleet.running()] == [run.id]
+    assert [each.id for each in running_of(fleet.runs)] == [run.id]
 
 
 def test_a_run_that_is_running_is_joined() -> None:
@@ -65,6 +72,26 @@ def test_a_run_that_is_running_is_joined() -> None:
     fleet = application_on(store).fleet
     manual, _ = fleet.start(Selection())
     assert fleet.fire(NIGHTLY, NOON) == (manual, False)
+
+
+def test_a_run_that_nobody_is_at_is_cancelled_for_the_next() -> None:
+    store = MemoryStore()
+    for port, name in enumerate(("served", "in a zone without workers"), 5432):
+        add_instance(store, name, port=port)
+    fleet = application_on(store).fleet
+    old, _ = fleet.start(Selection())
+    first = fleet.waiting(1)
+    [claim] = fleet.claim([each.item_id for each in first], "me", 60)
+    due = NOON + ABANDONED_AFTER
+    later = application_on(store, due + timedelta(seconds=1)).fleet
+    assert later.fire(NIGHTLY, due) == (fleet.run(old.id), False)  # somebody is at it
+    fleet.finish([(claim, ItemEnd(status=ItemStatus.COMPLETED))])
+    started = later.fire(NIGHTLY, due + timedelta(seconds=1))
+    assert started is not None
+    run, is_new = started
+    assert (is_new, run.counts.pending) == (True, 2)
+    ended = fleet.run(old.id)
+    assert (ended.status, ended.counts.cancelled) == (RunStatus.CANCELLED, 1)
 
 
 def test_without_an_active_instance_the_time_counts_as_met() -> None:
@@ -87,7 +114,7 @@ def test_a_firing_whose_run_cannot_be_made_is_not_noted() -> None:
     with pytest.raises(OSError):  # noqa: PT011 -- the one raised above
         evolve(fleet, now=broken_clock).fire(NIGHTLY, NOON + timedelta(days=1))
     assert fleet.last_fired(NIGHTLY) == NOON
-    assert not fleet.running()
+    assert not running_of(fleet.runs)
 
 
 def test_an_item_is_told_to_a_queue_once() -> None:

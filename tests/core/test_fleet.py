@@ -7,11 +7,12 @@ from itertools import product
 import pytest
 from attrs import define, evolve, field
 from tests.builders import ENGINES, MOMENT, NOON, a_conversation, an_instance
-from tests.stores import add_instance
+from tests.stores import add_instance, running_of
 
 from capacity_adapters.memory import MemoryStore
 from capacity_core.application import CapacityApplication
 from capacity_core.decisions import DECISIONS
+from capacity_core.dispatch import Wanted
 from capacity_core.errors import (
     ConflictError,
     InvalidInputError,
@@ -21,7 +22,6 @@ from capacity_core.errors import (
 from capacity_core.fleet import (
     BUSY_SECONDS,
     MOST_ATTEMPTS,
-    REFUSALS,
     RETRIES,
     CapacityFleet,
     end_of,
@@ -94,7 +94,7 @@ def application(store: MemoryStore, world: World) -> CapacityApplication:
         coordinator_for=world.converse,
         now=lambda: world.moment,
         engines=ENGINES,
-        credential_mark=lambda _: world.mark,
+        credential_mark=lambda instance: world.mark and f"{world.mark} {instance.updated_at}",
     )
 
 
@@ -106,7 +106,7 @@ def fleet(application: CapacityApplication) -> CapacityFleet:
 def claimed(fleet: CapacityFleet, selection: Selection | None = None) -> Claim:
     """Start a run, and take its first item."""
     run, _ = fleet.start(selection or Selection())
-    first = fleet.waiting(1, run_id=run.id)
+    first = fleet.waiting(1, Wanted(run.id))
     [claim] = fleet.claim([each.item_id for each in first], "me", 60)
     return claim
 
@@ -155,7 +155,7 @@ def test_only_what_may_pass_by_itself_is_tried_again_and_ever_later() -> None:
         Reason.CONNECTION_LOST,
         Reason.TOO_MANY_CONNECTIONS,
     }
-    assert REFUSALS.isdisjoint(RETRIES)
+    assert Reason.AUTH_FAILED not in RETRIES
     for delays in RETRIES.values():
         assert list(delays) == sorted(delays)
         assert len(delays) < MOST_ATTEMPTS
@@ -190,7 +190,7 @@ def test_a_run_takes_the_selected_active_instances(
     assert [item.instance_id for item in fleet.items(run.id, Paging()).rows] == [prod]
     assert fleet.start(selection) == (run, False)
     assert fleet.run(run.id) == run
-    assert list(fleet.running()) == list(fleet.runs(Paging()).rows) == [run]
+    assert list(running_of(fleet.runs)) == list(fleet.runs(Paging()).rows) == [run]
 
 
 def test_a_run_of_nothing_is_a_conflict(fleet: CapacityFleet) -> None:
@@ -216,7 +216,7 @@ def test_a_selection_that_cannot_be_is_refused(fleet: CapacityFleet, selection: 
 def test_a_run_from_its_start_to_its_end(fleet: CapacityFleet, store: MemoryStore) -> None:
     add_instance(store)
     claim = claimed(fleet)
-    assert fleet.renew("me", 60) == 1
+    fleet.renew(["me"], 60)
     end = fleet.collect(claim)
     assert end == ItemEnd(
         status=ItemStatus.COMPLETED,
@@ -266,16 +266,24 @@ def end_of_a_run(fleet: CapacityFleet) -> ItemEnd:
     return end
 
 
-@pytest.mark.parametrize("reason", sorted(REFUSALS))
-def test_a_refused_credential_is_not_tried_again_until_it_changes(
-    fleet: CapacityFleet, store: MemoryStore, world: World, reason: Reason
+def test_a_locked_account_is_tried_the_next_time(
+    fleet: CapacityFleet, store: MemoryStore, world: World
 ) -> None:
     add_instance(store)
-    refused(world, reason)
+    refused(world, Reason.ACCOUNT_LOCKED)
+    assert [end_of_a_run(fleet).status for _ in range(2)] == [ItemStatus.FAILED] * 2
+    assert world.asked == 2
+
+
+def test_a_refused_credential_is_not_tried_again_until_it_changes(
+    fleet: CapacityFleet, store: MemoryStore, world: World
+) -> None:
+    add_instance(store)
+    refused(world)
     assert end_of_a_run(fleet).status is ItemStatus.FAILED
     for _ in range(2):
         again = end_of_a_run(fleet)
-        assert (again.status, again.reason) == (ItemStatus.SKIPPED, reason)
+        assert (again.status, again.reason) == (ItemStatus.SKIPPED, Reason.AUTH_FAILED)
     assert world.asked == 1
     world.mark = "new"
     assert end_of_a_run(fleet).status is ItemStatus.FAILED
@@ -285,6 +293,19 @@ def test_a_refused_credential_is_not_tried_again_until_it_changes(
     world.coordinator = a_conversation()
     assert end_of_a_run(fleet).status is ItemStatus.COMPLETED
     world.mark = "new"
+    assert end_of_a_run(fleet).status is ItemStatus.COMPLETED
+
+
+def test_a_credential_that_is_changed_while_the_old_one_is_refused_is_tried(
+    fleet: CapacityFleet, application: CapacityApplication, store: MemoryStore, world: World
+) -> None:
+    instance_id = add_instance(store)
+    refused(world)
+
+    world.meanwhile = lambda: application.edit_instance(instance_id, {})
+    assert end_of_a_run(fleet).status is ItemStatus.FAILED
+    world.meanwhile = lambda: None
+    world.coordinator = a_conversation()
     assert end_of_a_run(fleet).status is ItemStatus.COMPLETED
 
 

@@ -147,7 +147,8 @@ def test_a_selection_is_read_from_its_key(selection: Selection) -> None:
 def test_a_selection_takes_what_fits_all_that_it_names(
     selection: Selection, *, taken: bool
 ) -> None:
-    assert selection.takes(Candidate(7, "pg", ("eu", "prod"))) is taken
+    candidate = Candidate(7, "pg", ("eu", "prod"))
+    assert selection.among([candidate]) == [candidate] * taken
 
 
 def test_known_slow_ones_go_first_and_then_the_longest_waiting() -> None:

@@ -296,7 +296,7 @@ def main() -> None:
     application = killable(plain, killing, asked.folder, seconds=asked.seconds)
     workers = WORKERS[asked.queue](application, asked)
     workers.start()
-    while plain.fleet.running():
+    while any(run.status is RunStatus.RUNNING for run in plain.fleet.runs(Paging()).rows):
         time.sleep(0.05)
     workers.stop()
     plain.close()

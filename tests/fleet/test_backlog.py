@@ -6,7 +6,7 @@ from attrs import define, field
 
 from capacity_adapters.queues import backlog
 from capacity_adapters.queues.backlog import Backlog
-from capacity_core.dispatch import Limits
+from capacity_core.dispatch import Full, Limits
 from capacity_core.runs import Waiting
 
 
@@ -17,15 +17,12 @@ class Store:
     waiting: dict[int, Waiting]
     looks: int = field(default=0)
 
-    def look(
-        self, limit: int, *, full_hosts: Iterable[str], full_engines: Iterable[str]
-    ) -> Sequence[Waiting]:
+    def look(self, limit: int, without: Full) -> Sequence[Waiting]:
         self.looks += 1
-        hosts, engines = set(full_hosts), set(full_engines)
         return [
             each
             for each in self.waiting.values()
-            if each.host not in hosts and each.db_type not in engines
+            if each.host not in without.hosts and each.db_type not in without.db_types
         ][:limit]
 
     def claim(self, taken: Iterable[Waiting]) -> None:

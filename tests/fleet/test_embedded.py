@@ -121,16 +121,24 @@ def test_a_target_that_hangs_holds_up_nobody_else(
     assert ended.status is RunStatus.COMPLETED
 
 
-def test_two_at_the_same_run_sync_no_instance_twice(store: AnyStore, targets: Targets) -> None:
+def test_three_at_the_same_run_share_it_and_sync_no_instance_twice(
+    store: AnyStore, targets: Targets
+) -> None:
     application = an_application(store, targets)
     run = a_run(application, 60)
+    targets.meanwhile = lambda _name: time.sleep(0.1)
     limits = Limits(workers=4)
-    other = threading.Thread(target=workers_of(application, limits).drive, args=[run.id])
-    other.start()
+    drive = workers_of(application, limits).drive
+    others = [threading.Thread(target=drive, args=[run.id])]
+    others.append(threading.Thread(target=workers_of(application, limits).drive, args=[run.id]))
+    for other in others:
+        other.start()
     ended = workers_of(application, limits).drive(run.id)
-    other.join()
+    for other in others:
+        other.join()
     assert ended.counts == ItemCounts(completed=60)
     assert set(targets.visits.values()) == {1}
+    assert 9 <= targets.most_at_once["all"] <= 12
 
 
 def test_after_stop_what_runs_is_let_finish_and_what_waits_stays(
@@ -249,8 +257,8 @@ def test_workers_of_a_zone_leave_others_alone(
     with memory.begin() as work:
         work.instances.save(evolve(work.instances.get(1), zone="office"))
         work.commit()
-    workers = workers_of(memory)
-    workers.start(zones=["dmz"])
+    workers = EmbeddedWorkers(memory.fleet, memory.leases, Limits(), zones=("dmz",))
+    workers.start()
     wait_for(lambda: memory.fleet.run(run.id).counts.completed == 3)
     workers.stop()
     assert set(targets.visits) == {"i1", "i2", "i3"}

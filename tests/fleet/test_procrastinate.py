@@ -61,10 +61,12 @@ class Place:
     def run(self) -> Run:
         return self.fleet.run(self.run_id)
 
-    def workers(self, *, concurrency: int = 4, **changes: Any) -> ProcrastinateWorkers:
+    def workers(
+        self, *, concurrency: int = 4, zones: tuple[str, ...] = (), **changes: Any
+    ) -> ProcrastinateWorkers:
         application = evolve(self.application, **changes)
         return ProcrastinateWorkers(
-            application.fleet, application.leases, self.server, concurrency, 6.0, 6.0
+            application.fleet, application.leases, self.server, concurrency, 6.0, 6.0, zones
         )
 
     def asked(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
@@ -91,8 +93,8 @@ def place_of(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callabl
 
 
 @contextmanager
-def working(workers: ProcrastinateWorkers, *zones: str) -> Iterator[None]:
-    workers.start(zones)
+def working(workers: ProcrastinateWorkers) -> Iterator[None]:
+    workers.start()
     try:
         yield
     finally:
@@ -147,7 +149,7 @@ def test_a_run_is_collected_and_leaves_no_job(place_of: Callable[..., Place]) ->
 
 def test_a_worker_of_one_zone_leaves_the_others_alone(place_of: Callable[..., Place]) -> None:
     place = place_of(6, zones=("default", "dmz"))
-    with working(place.workers(), "dmz"):
+    with working(place.workers(zones=("dmz",))):
         until(lambda: place.run.counts.completed == 3)
         until(lambda: place.asked("SELECT count(*) FROM procrastinate_jobs") == [(3,)])
     items = place.fleet.items(place.run_id, Paging()).rows
@@ -317,8 +319,8 @@ def test_it_may_be_stopped_at_any_moment(place_of: Callable[..., Place]) -> None
     place = place_of(1)
     create_queue(place.server)
     for hundredths in range(0, 20, 2):
-        workers = place.workers()
-        workers.start(["dmz"])
+        workers = place.workers(zones=("dmz",))
+        workers.start()
         time.sleep(hundredths / 100)
         workers.stop()
     assert place.run.counts.pending == 1
@@ -346,7 +348,7 @@ def test_offering_goes_on_after_the_store_failed(
     outcomes = iter([True, True, *[False] * 1000])
     application = evolve(place.application, **failing(place, lambda: next(outcomes)))
     enqueuer = Enqueuer(application.fleet, place.server)
-    enqueuer.start(["dmz"])
+    enqueuer.start()
     until(lambda: place.asked("SELECT count(*) FROM procrastinate_jobs") == [(2,)])
     enqueuer.stop()
     assert caplog.text.count("offering waits") == 2

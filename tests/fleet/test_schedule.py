@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ from attrs import define, evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.builders import ENGINES, NOON
-from tests.stores import AnyStore, add_instance, on_day, sync
+from tests.stores import AnyStore, add_instance, on_day, running_of, sync
 
 from capacity_adapters.memory import MemoryStore
 from capacity_adapters.queues.schedule import Schedule, checked_cron, due_since
@@ -236,7 +237,7 @@ def test_who_comes_second_starts_nothing() -> None:
     application.fleet.last_fired(NIGHTLY)
     clock.at += A_DAY
     first, heard = Schedule(application, NIGHTLY), list[Run]()
-    meanwhile = iter([lambda: None, first.look])
+    meanwhile = iter([lambda: None, lambda: None, first.look])
 
     def begin(lease: Lease | None = None) -> AbstractContextManager[UnitOfWork]:
         next(meanwhile)()  # amid reading and noting
@@ -343,11 +344,39 @@ def test_periods_that_cannot_be_stored_are_logged(caplog: pytest.LogCaptureFixtu
 
     application = application_on(MemoryStore(), Clock())
     broken = evolve(application, begin=failing)  # type: ignore[arg-type]  # it never returns
-    Schedule(broken, NIGHTLY)._store_periods(NOON - 30 * A_DAY)
+    Schedule(broken, NIGHTLY)._store_periods(NOON - 30 * A_DAY, NOON)
     assert "completed periods: The store" in caplog.text
 
 
-@pytest.fixture
+@pytest.mark.unit
+def test_periods_that_could_not_be_stored_are_stored_by_a_later_firing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store, clock = MemoryStore(), Clock()
+    instance_id = add_instance(store)
+    sync(store, instance_id, {"a": 10}, on_day(0))
+    schedule = Schedule(application_on(store, clock), NIGHTLY)
+    schedule.look()
+    clock.at += timedelta(days=6)
+    fails = True
+
+    def failing(*given: object) -> object:
+        if fails and threading.current_thread().name == "capacity-periods":
+            raise StoreError(text("store.failed", where="here"))
+        return store.begin(*given)  # type: ignore[arg-type]  # handed on
+
+    schedule = Schedule(evolve(schedule.application, begin=failing), NIGHTLY)  # type: ignore[arg-type]  # likewise
+    with caplog.at_level(logging.INFO):
+        schedule.look()
+        schedule.stop()
+        assert "completed periods: The store" in caplog.text
+        fails = False
+        clock.at += A_DAY
+        schedule.look()
+        schedule.stop()
+    assert "completed periods were stored, of 1 kinds" in caplog.text
+
+
 def test_without_a_schedule_nothing_looks(store_url: str) -> None:
     settings = read_settings({"HOME": "/", "CAPACITY_STORE_URL": store_url})
     application = build_application(settings)
@@ -397,5 +426,5 @@ def test_of_three_processes_at_once_one_meets_each_due_time(store_url: str) -> N
     assert sum(map(sum, said)) >= 1
     with opened.begin() as work:
         assert work.runs.fired_at("0 * * * *") == datetime(2026, 3, 10, 23, tzinfo=UTC)
-        assert len(work.runs.running()) == 1
+        assert len(running_of(work.runs.page)) == 1
     opened.close()

@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from tests.cli.conftest import Cli, cli  # noqa: F401 -- pytest finds the fixture here
-from tests.servers import free_port
+from tests.cli.conftest import PROGRAM, Cli, cli  # noqa: F401 -- pytest finds the fixture here
+from tests.faults.listeners import listening, silent
+from tests.servers import HOST, free_port
 from tests.stores import url_of
 
 from capacity_adapters.settings import read_settings
@@ -136,6 +138,36 @@ def test_it_has_a_schedule_too(
         done = until_ended(application, application.fleet.run(1))
         ended(process, signal.SIGTERM)
     assert (done.trigger, done.status) == (Trigger.SCHEDULE, RunStatus.COMPLETED)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_it_at_once(
+    cli: Cli,  # noqa: F811 -- likewise
+    store_url: str,
+    application: CapacityApplication,
+    number: signal.Signals,
+) -> None:
+    with listening(silent) as port:
+        fields = InstanceFields(name="silent", db_type="pg", host=HOST, port=port, username="x")
+        application.add_instance(fields)
+        run, _ = application.fleet.start(Selection(db_types=("pg",)))
+        environ = {"CAPACITY_CONNECT_DEADLINE": "60"}
+        with at_work(cli, "--store", store_url, **environ) as (process, _data):
+            until(lambda: application.fleet.run(run.id).counts.running)
+            process.send_signal(number)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(timeout=0.5)
+            process.send_signal(number)
+            assert process.wait(timeout=PATIENCE) == 128 + number
+
+
+def test_it_ends_where_nobody_can_read_what_it_says(store_url: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [PROGRAM, "worker", "--store", store_url]
+        said = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE, check=False
+        )
+    assert said.returncode == 1
 
 
 @pytest.mark.live

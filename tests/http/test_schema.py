@@ -13,6 +13,7 @@ from schemathesis import Case, GenerationMode
 from schemathesis.checks import CheckFunction
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from tests.http.service import Play, Service, an_application, running
+from tests.stores import running_of
 
 from capacity_adapters.memory import MemoryStore
 from capacity_core.access import Scope
@@ -137,7 +138,7 @@ def test_whatever_is_asked_is_answered_as_the_schema_says(
     operation = schemathesis.openapi.from_dict(document).find_operation_by_id(name)
     headers = {"Authorization": f"Bearer {service.tokens[Scope.ADMIN]}"}
     service.add(f"{name} {mode}")
-    for run in service.application.fleet.running():
+    for run in running_of(service.application.fleet.runs):
         service.application.fleet.cancel(run.id)  # so that its events end
 
     @given(case=operation.as_strategy(generation_mode=mode))

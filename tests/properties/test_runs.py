@@ -173,15 +173,16 @@ class RunsAgree(RuleBasedStateMachine):
     def finish(self, ends: list[tuple[int, ItemEnd]], *, commit: bool) -> None:
         chosen = {number % len(self.claims): end for number, end in ends}
 
-        def act(runs: Runs, number: int, now: datetime) -> tuple[int, int]:
+        def act(runs: Runs, number: int, now: datetime) -> int:
             said = [(self.claims[each][number], end) for each, end in chosen.items()]
-            return runs.finish(said, now), len(runs.close_finished(now))
+            runs.finish(said, now)
+            return len(runs.close_finished(now))
 
         assert len(set(self.each(act, commit=commit))) == 1
 
     @rule(owner=OWNERS, seconds=SECONDS)
     def renew(self, owner: str, seconds: float) -> None:
-        assert len(set(self.each(lambda runs, *_: runs.renew(owner, seconds)))) == 1
+        self.each(lambda runs, *_: runs.renew([owner], seconds))
 
     @rule(most_attempts=st.integers(1, 3))
     def tidy(self, most_attempts: int) -> None:
@@ -214,11 +215,6 @@ class RunsAgree(RuleBasedStateMachine):
     def reopen(self, which: int, *, commit: bool) -> None:
         which = self.nth(which, running=False)
         self.told(lambda runs, number, _: runs.reopen(self.runs[which][number]), commit=commit)
-
-    @rule()
-    def ask_when_the_next_is_due(self) -> None:
-        due = self.each(lambda runs, *_: runs.next_due_seconds())
-        assert len({None if each is None else each > LONG / 2 for each in due}) == 1
 
     @invariant()
     def all_tell_the_same_and_no_status_contradicts_another(self) -> None:

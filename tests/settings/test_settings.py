@@ -25,6 +25,7 @@ WRONG = {
     "CAPACITY_SIZE_CONNECTIONS": ["0", "17", "1.5", "many"],
     "CAPACITY_WORKERS": ["0", "257", "-2"],
     "CAPACITY_QUEUE": ["celery", "Embedded"],
+    "CAPACITY_ZONES": ["two words", "a;b", "x" * 300],
     "CAPACITY_SCHEDULE": ["daily", "0 3 * *", "0 24 * * *", "0 3 31 2 *", "@reboot"],
     "CAPACITY_SCHEDULE_JITTER": ["soon", "-1", "86401", "nan"],
     "CAPACITY_SECRET_KEY": ["password", KEY[:-8], KEY + "AAAA", "schlüssel", "%" * 44],

@@ -9,7 +9,7 @@ from threading import Barrier
 from typing import TypeVar
 
 import pytest
-from tests.stores import add_instance
+from tests.stores import add_instance, running_of
 
 from capacity_adapters.store import Store
 from capacity_core.errors import ConflictError
@@ -221,7 +221,7 @@ def test_a_retry_beside_a_new_run_of_the_selection_is_one_run(
         do(real_store, partial(cancelled, run_id=old.id))
         reopens, [new] = at_once(real_store, partial(reopened, run_id=old.id), started)
         with real_store.begin() as work:
-            assert ids_of(work.runs.running()) == [new.id]
+            assert ids_of(running_of(work.runs.page)) == [new.id]
         assert ids_of(reopens) in ([], [new.id])
         for run_id in {old.id, new.id}:
             checked(real_store, run_id)
@@ -240,7 +240,7 @@ def test_workers_of_several_runs_finish_them_all(
         closed: list[Run] = []
         for turn in range(200):
             claims = do(real_store, partial(claim, owner=owner, most=3))
-            if not claims and not do(real_store, lambda runs: runs.running()):
+            if not claims and not do(real_store, lambda runs: running_of(runs.page)):
                 break
             do(real_store, lambda runs: runs.renew(owner, 60))
             if turn % 3 == 0:

@@ -2,20 +2,18 @@
 
 import os
 import pwd
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
-from types import FrameType
-from typing import Any, Final, NoReturn
+from typing import Final
 
 from attrs import evolve
 
 from capacity_adapters.cli.output import Report, note, shown
 from capacity_adapters.cli.run_reports import ended, interrupted, progress_line
 from capacity_adapters.cli.session import Session
+from capacity_adapters.cli.signals import until_signal
 from capacity_adapters.queues.embedded import EmbeddedWorkers
 from capacity_adapters.wiring import build_workers
 from capacity_core.application import CapacityApplication
@@ -25,8 +23,6 @@ from capacity_core.runs import Run, RunStatus, Selection
 Progress = Callable[[Run], None]
 
 LINE_SECONDS: Final = 5.0
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-SHOW_CURSOR: Final = b"\x1b[?25h"
 
 
 def collect_all(
@@ -85,7 +81,7 @@ def driven(
 
     began = monotonic()
     try:
-        with _progress(run, json_wanted=quiet) as progress, _until_signal(stop) as signals:
+        with _progress(run, json_wanted=quiet) as progress, until_signal(stop) as signals:
             run = workers.drive(run.id, progress)
     except StoreError:
         if not quiet:
@@ -110,37 +106,6 @@ def _joined(run: Run) -> str:
         f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC: {counts.total - counts.open} of "
         f"{counts.total} are done{', and it is being cancelled' if run.cancel_requested_at else ''}"
     )
-
-
-@contextmanager
-def _until_signal(stop: Callable[[], None]) -> Iterator[list[int]]:
-    """Stop at the first Ctrl-C or SIGTERM, end at once at the second; lends those that came."""
-    came: list[int] = []
-    # Not in the handler itself: it may interrupt whoever holds a lock.
-    stopping = threading.Thread(target=stop, name="stopping")
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        came.append(number)
-        if len(came) > 1:
-            _end_at_once(number)
-        stopping.start()
-
-    # What is ignored, as by nohup, stays so.
-    heeded = [each for each in SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
-    before: dict[int, Any] = {each: signal.signal(each, handle) for each in heeded}
-    try:
-        yield came
-    finally:
-        if came:
-            stopping.join()
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _end_at_once(number: int) -> NoReturn:
-    if sys.stderr.isatty():
-        os.write(sys.stderr.fileno(), SHOW_CURSOR)
-    os._exit(128 + number)
 
 
 @contextmanager

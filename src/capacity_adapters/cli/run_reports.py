@@ -89,11 +89,8 @@ def detailed(fleet: CapacityFleet, run_id: int, status: str | None, page: int | 
     return done(data, *blocks, *_failures(fleet, run, failures))
 
 
-def cancelled(fleet: CapacityFleet, run_id: int) -> Report:
-    """Cancel the run, and tell what becomes of the running ones."""
-    fleet.cancel(run_id)
-    fleet.tidy()  # what a worker left that died is cancelled, too
-    run = fleet.run(run_id)
+def cancelled(run: Run) -> Report:
+    """Tell what becomes of the syncs of a run that was cancelled."""
     counts = run.counts
     synced = _done(counts) - counts.cancelled
     said = f"{synced} of {counts.total} instances are done, {counts.cancelled} cancelled"

@@ -58,7 +58,7 @@ def cancel(session: Session, *, run_id: int) -> Report:
     from capacity_adapters.cli.run_reports import cancelled  # noqa: PLC0415 -- likewise
 
     with session.application() as application:
-        return cancelled(application.fleet, run_id)
+        return cancelled(application.fleet.cancel(run_id))
 
 
 @run.command("retry")

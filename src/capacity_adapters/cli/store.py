@@ -55,7 +55,7 @@ def upgrade(session: Session) -> Report:
 @click.option("--dry-run", is_flag=True, help="Count what would go, and delete nothing.")
 @with_session
 def prune(session: Session, *, older_than: str, dry_run: bool) -> Report:
-    """Delete the sizes of days that are too old; what they amount to stays.
+    """Delete the sizes of days that are too old, and old runs; what sizes amount to stays.
 
     Weeks, months and quarters made of those days are kept first, and never computed anew. The
     last known size of each database before them stays, and so do the running quarter and the one
@@ -70,8 +70,8 @@ def prune(session: Session, *, older_than: str, dry_run: bool) -> Report:
     rows = pruning.rows
     verb = "would be" if dry_run else "were"
     said = (
-        f"{rows.database_rows} sizes of databases and {rows.instance_rows} totals of instances "
-        f"from before {pruning.before} {verb} deleted"
+        f"{rows.database_rows} sizes of databases, {rows.instance_rows} totals of instances and "
+        f"{rows.runs} runs from before {pruning.before} {verb} deleted"
     )
     data = {
         "before": pruning.before,

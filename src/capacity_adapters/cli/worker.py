@@ -1,8 +1,5 @@
 """`capacity worker`: collect the runs of a store, on this machine, beside any number of others."""
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from threading import Event
 from typing import NoReturn
 
@@ -11,9 +8,8 @@ import click
 from capacity_adapters.cli.output import done, say
 from capacity_adapters.cli.serve import configure_logging
 from capacity_adapters.cli.session import Session, with_session
-from capacity_adapters.settings import SCHEDULE
-
-FLEET_WORKERS = "CAPACITY_FLEET_WORKERS"
+from capacity_adapters.cli.signals import until_signal
+from capacity_adapters.settings import FLEET_WORKERS, SCHEDULE, ZONES
 
 
 @click.command("worker")
@@ -22,7 +18,7 @@ FLEET_WORKERS = "CAPACITY_FLEET_WORKERS"
     "zones",
     metavar="ZONE",
     multiple=True,
-    help="Collect instances of this network zone only; may be repeated.",
+    help="Collect instances of this network zone only; may be repeated (CAPACITY_ZONES).",
 )
 @click.option(
     "--concurrency",
@@ -54,40 +50,23 @@ def worker(
     )
 
     workers = None if concurrency is None else str(concurrency)
-    settings = session.settings({SCHEDULE: schedule, FLEET_WORKERS: workers})
+    overriding = {SCHEDULE: schedule, FLEET_WORKERS: workers, ZONES: ",".join(zones) or None}
+    settings = session.settings(overriding)
     configure_logging()
-    with _until_a_signal() as signalled, session.application(settings) as application:
+    signalled = Event()
+    with until_signal(signalled.set), session.application(settings) as application:
         collectors = build_collectors(settings, application)
         clock = build_schedule(settings, application, lambda _run: collectors.wake())
-        collectors.start(zones)
-        if clock is not None:
-            clock.start()
-        told = f"Collecting {', '.join(zones) or 'all zones'}; {settings.queue} queue"
-        shown = {"zones": list(zones), "concurrency": settings.fleet_workers}
+        told = f"Collecting {', '.join(settings.zones) or 'all zones'}; {settings.queue} queue"
+        shown = {"zones": settings.zones, "concurrency": settings.fleet_workers}
         say(done({**shown, "queue": settings.queue}, told), json_wanted=session.json_wanted)
-        signalled.wait()
-        if clock is not None:
-            clock.stop()
-        collectors.stop()
+        try:
+            collectors.start()
+            if clock is not None:
+                clock.start()
+            signalled.wait()
+        finally:
+            if clock is not None:
+                clock.stop()
+            collectors.stop()
     context.exit(0)
-
-
-@contextmanager
-def _until_a_signal() -> Iterator[Event]:
-    signalled, numbers = Event(), (signal.SIGTERM, signal.SIGINT)
-    before = [signal.getsignal(number) for number in numbers]
-
-    def restore() -> None:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-
-    def on_signal(*_: object) -> None:
-        restore()
-        signalled.set()
-
-    for number in numbers:
-        signal.signal(number, on_signal)
-    try:
-        yield signalled
-    finally:
-        restore()

@@ -8,12 +8,14 @@ from datetime import datetime
 from attrs import evolve, frozen
 
 from capacity_adapters.memory.rows import KeptItem, State, Work, page_of
+from capacity_core.dispatch import ANYTHING, Wanted
 from capacity_core.errors import ConflictError, NotFoundError
 from capacity_core.messages import text
 from capacity_core.model import Reason
 from capacity_core.reads import Page, Paging
 from capacity_core.runs import (
     RETRIED,
+    RUN_MOVES,
     Candidate,
     Claim,
     ItemCounts,
@@ -64,11 +66,11 @@ class MemoryRuns:
         now: datetime,
     ) -> tuple[Run, bool]:
         state = self._work.write()
-        for run in self.running():
+        for run in self._running():
             if run.selection == selection:
                 return run, False
         run = Run(
-            id=len(state.runs) + 1,
+            id=max(state.runs, default=0) + 1,
             trigger=trigger,
             requested_by=requested_by,
             selection=selection,
@@ -79,7 +81,7 @@ class MemoryRuns:
         for instance_id in instance_ids:
             instance = state.instances[instance_id]
             item = RunItem(
-                id=len(state.run_items) + 1,
+                id=max(state.run_items, default=0) + 1,
                 run_id=run.id,
                 instance_id=instance_id,
                 instance_name=instance.name,
@@ -107,7 +109,7 @@ class MemoryRuns:
         page = page_of(sorted(self._work.read().runs, reverse=True), paging)
         return Page(tuple(map(self.get, page.rows)), page.total, paging)
 
-    def running(self) -> Sequence[Run]:
+    def _running(self) -> Sequence[Run]:
         runs = self._work.read().runs.values()
         return [self.get(run.id) for run in runs if run.status is RunStatus.RUNNING]
 
@@ -125,33 +127,20 @@ class MemoryRuns:
         items = (kept.item for kept in _of(self._work.read(), run_id))
         return Counter((item.status, item.reason) for item in items)
 
-    def waiting(
-        self,
-        limit: int,
-        *,
-        run_id: int | None = None,
-        zones: Iterable[str] = (),
-        full_hosts: Iterable[str] = (),
-        full_engines: Iterable[str] = (),
-    ) -> Sequence[Waiting]:
-        state, wanted, now = self._work.read(), set(zones), time.monotonic()
-        hosts, engines = set(full_hosts), set(full_engines)
+    def waiting(self, limit: int, wanted: Wanted = ANYTHING) -> Sequence[Waiting]:
+        state, full, now = self._work.read(), wanted.full, time.monotonic()
         due = [
             _waiting(state, kept.item)
-            for kept in _pending(state, run_id)
+            for kept in _pending(state, wanted.run_id)
             if kept.not_before <= now and not _is_leased(state, kept.item.instance_id)
         ]
         return [
             each
             for each in due
-            if (not wanted or each.zone in wanted)
-            and each.host not in hosts
-            and each.db_type not in engines
+            if (not wanted.zones or each.zone in wanted.zones)
+            and each.host not in full.hosts
+            and each.db_type not in full.db_types
         ][:limit]
-
-    def next_due_seconds(self, *, run_id: int | None = None) -> float | None:
-        due = [kept.not_before for kept in _pending(self._work.read(), run_id)]
-        return max(0.0, min(due) - time.monotonic()) if due else None
 
     def take_unqueued(self, limit: int, seconds: float) -> Sequence[Waiting]:
         state, now = self._work.write(), time.monotonic()
@@ -191,15 +180,15 @@ class MemoryRuns:
             claims.append(Claim(item_id, item.run_id, item.instance_id, owner, item.attempts, mark))
         return claims
 
-    def renew(self, owner: str, seconds: float) -> int:
+    def renew(self, owners: Iterable[str], seconds: float) -> None:
         state, until = self._work.write(), time.monotonic() + seconds
-        held = [kept for kept in _claimed(state) if kept.owner == owner]
-        for kept in held:
-            state.run_items[kept.item.id] = evolve(kept, claimed_until=until)
-        return len(held)
+        renewed = set(owners)
+        for kept in _claimed(state):
+            if kept.owner in renewed:
+                state.run_items[kept.item.id] = evolve(kept, claimed_until=until)
 
-    def finish(self, ends: Iterable[tuple[Claim, ItemEnd]], now: datetime) -> int:
-        state, changed = self._work.write(), 0
+    def finish(self, ends: Iterable[tuple[Claim, ItemEnd]], now: datetime) -> None:
+        state = self._work.write()
         for claim, end in ends:
             kept = state.run_items.get(claim.item_id)
             if kept is None or kept.item.status is not ItemStatus.RUNNING:
@@ -207,8 +196,6 @@ class MemoryRuns:
             if (kept.owner, kept.item.attempts) != (claim.owner, claim.attempt):
                 continue
             state.run_items[claim.item_id] = _ended(kept, end, now)
-            changed += 1
-        return changed
 
     def requeue_expired(self, now: datetime, most_attempts: int) -> int:
         state, clock = self._work.write(), time.monotonic()
@@ -226,7 +213,7 @@ class MemoryRuns:
         for kept in _pending(state, None):
             if state.runs[kept.item.run_id].cancel_requested_at is not None:
                 state.run_items[kept.item.id] = _cancelled(kept, now)
-        for run in self.running():
+        for run in self._running():
             status = run_status(run.counts)
             if status is not RunStatus.RUNNING:
                 state.runs[run.id] = evolve(state.runs[run.id], status=status, finished_at=now)
@@ -248,12 +235,11 @@ class MemoryRuns:
         run = self.get(run_id)
         if run.status is RunStatus.RUNNING:
             return run
-        again = [kept for kept in _of(state, run_id) if kept.item.status in RETRIED]
-        if not again:
+        if RunStatus.RUNNING not in RUN_MOVES[run.status]:
             raise ConflictError(text("error.run_nothing_to_retry"))
-        if any(other.selection == run.selection for other in self.running()):
+        if any(other.selection == run.selection for other in self._running()):
             raise ConflictError(text("error.run_other_running"))
-        for kept in again:
+        for kept in (each for each in _of(state, run_id) if each.item.status in RETRIED):
             item = evolve(
                 kept.item,
                 status=ItemStatus.PENDING,
@@ -270,6 +256,16 @@ class MemoryRuns:
             cancel_requested_at=None,
         )
         return self.get(run_id)
+
+    def ended_before(self, moment: datetime) -> int:
+        return len(_ended_before(self._work.read(), moment))
+
+    def delete_oldest(self, before: datetime) -> bool:
+        state = self._work.write()
+        old = _ended_before(state, before)
+        for item in [kept.item for kept in _of(state, min(old, default=0))]:
+            del state.run_items[item.id]
+        return bool(old and state.runs.pop(min(old)))
 
     def fired_at(self, schedule: str) -> datetime | None:
         return self._work.read().schedules.get(schedule)
@@ -288,6 +284,10 @@ class MemoryRuns:
 
 def _of(state: State, run_id: int) -> list[KeptItem]:
     return [kept for kept in state.run_items.values() if kept.item.run_id == run_id]
+
+
+def _ended_before(state: State, moment: datetime) -> list[int]:
+    return [run.id for run in state.runs.values() if run.finished_at and run.finished_at < moment]
 
 
 def _pending(state: State, run_id: int | None) -> list[KeptItem]:

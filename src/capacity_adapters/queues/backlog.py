@@ -1,6 +1,6 @@
 """What waits for workers, as far as they have looked: bounded, however long a run is."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from attrs import define, field
@@ -15,9 +15,7 @@ MOST_SEEN: Final = 2_000
 class Look(Protocol):
     """Read the first that wait, but for those whose host or engine is full."""
 
-    def __call__(
-        self, limit: int, *, full_hosts: Iterable[str], full_engines: Iterable[str]
-    ) -> Sequence[Waiting]: ...
+    def __call__(self, limit: int, without: Full) -> Sequence[Waiting]: ...
 
 
 @define(eq=False)
@@ -55,7 +53,7 @@ class Backlog:
         return chosen
 
     def _look_for_more(self, without: Full) -> None:
-        found = self._look(LOOK, full_hosts=without.hosts, full_engines=without.db_types)
+        found = self._look(LOOK, without)
         if len(self._seen) + len(found) > MOST_SEEN:  # all wait for what is full
             self._seen.clear()
         self._seen.update((each.item_id, each) for each in found)

@@ -1,10 +1,9 @@
 """Workers inside this process: they collect the runs of the store, alone or beside others."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Thread
 from time import monotonic
@@ -15,7 +14,7 @@ from attrs import define, field, frozen
 
 from capacity_adapters.queues.backlog import Backlog
 from capacity_adapters.queues.heartbeat import LEASE_SECONDS, Heartbeat
-from capacity_core.dispatch import Limits
+from capacity_core.dispatch import Full, Limits, Wanted
 from capacity_core.errors import StoreError
 from capacity_core.fleet import CapacityFleet
 from capacity_core.ports import LeaseKeeper, Leases
@@ -219,12 +218,16 @@ class _Crew:
 
 @define(eq=False)
 class EmbeddedWorkers:
-    """A bounded pool of threads. `stop` is for good: whoever goes on takes new workers."""
+    """A bounded pool of threads, for instances of some zones only, if they are named.
+
+    `stop` is for good: whoever goes on takes new workers.
+    """
 
     _fleet: CapacityFleet
     _leases: Leases
     _limits: Limits
     _lease_seconds: float = LEASE_SECONDS
+    _zones: tuple[str, ...] = ()
     _crews: list[_Crew] = field(factory=list, init=False)
     _background: ExitStack = field(factory=ExitStack, init=False)
     _stopped: bool = field(default=False, init=False)
@@ -244,9 +247,9 @@ class EmbeddedWorkers:
             log.warning("interrupted; the syncs that ran were let finish")
         return self._fleet.run(run_id)
 
-    def start(self, zones: Iterable[str] = ()) -> None:
-        """Collect every run of the store, in the background; of these zones only, if any."""
-        self._background.enter_context(self._working(zones=tuple(zones)))
+    def start(self) -> None:
+        """Collect every run of the store, in the background."""
+        self._background.enter_context(self._working())
 
     def wake(self) -> None:
         """There is new work: look now, not in a second."""
@@ -254,10 +257,7 @@ class EmbeddedWorkers:
             crew.wake()
 
     def stop(self) -> None:
-        """Begin nothing more; in the background, wait until what runs has ended, too.
-
-        Safe in a signal's handler.
-        """
+        """Begin nothing more; in the background, wait until what runs has ended, too."""
         self._stopped = True
         for crew in list(self._crews):
             crew.stop()
@@ -268,10 +268,11 @@ class EmbeddedWorkers:
         self,
         *,
         run_id: int | None = None,
-        zones: tuple[str, ...] = (),
         news: Callable[[bool], None] = _unheard,
     ) -> Iterator[None]:
-        look = partial(self._fleet.waiting, run_id=run_id, zones=zones)
+        def look(limit: int, without: Full) -> Sequence[Waiting]:
+            return self._fleet.waiting(limit, Wanted(run_id, self._zones, without))
+
         crew = _Crew(self._fleet, self._limits, Backlog(look, self._limits), news)
         with Heartbeat(self._fleet, self._leases, crew.owners, self._lease_seconds) as heartbeat:
             thread = Thread(target=crew.work, args=[heartbeat], name="dispatcher")

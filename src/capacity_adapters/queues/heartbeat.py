@@ -54,8 +54,8 @@ class Heartbeat:
 
     def beat(self) -> None:
         """Renew first: what is tidied up then is not ours. Raises StoreError."""
-        for owner in set(self._owners()):
-            self._fleet.renew(owner, self.seconds)
+        if owners := set(self._owners()):
+            self._fleet.renew(owners, self.seconds)
         if held := list(self._held.values()):
             self._leases.renew(held, self.seconds)
         self._fleet.tidy()

@@ -7,7 +7,7 @@ twice finds its item taken; none of Procrastinate's locks is used.
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from time import monotonic
@@ -97,7 +97,7 @@ def create_queue(server: Server) -> None:
 class Enqueuer:
     """Offers what waits, and takes back what dead workers held, in a thread outside of the queue.
 
-    Any number of processes may do so at once. `beat_seconds` lie between two looks at the dead.
+    Any number of processes may do so at once.
     """
 
     _fleet: CapacityFleet
@@ -121,9 +121,8 @@ class Enqueuer:
         )
         self._app = App(connector=self._connector)
 
-    def start(self, zones: Iterable[str] = ()) -> None:
-        """Begin, in the background, whatever the zones. Raises StoreError."""
-        del zones
+    def start(self) -> None:
+        """Begin, in the background. Raises StoreError."""
         create_queue(self._server)
         with _seam():
             self._app.open()

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from time import monotonic
@@ -40,9 +40,9 @@ BROKEN: Final = ItemEnd(status=ItemStatus.FAILED, reason=ItemReason.INTERNAL_ERR
 
 @define(eq=False)
 class ProcrastinateWorkers:
-    """Collects what the queues of some zones offer, in `concurrency` threads of its own.
+    """Collects what the queues offer, in `concurrency` threads of its own.
 
-    `stop` is for good, and lets what runs finish.
+    Of some zones only, if they are named. `stop` is for good, and lets what runs finish.
     """
 
     _fleet: CapacityFleet
@@ -51,6 +51,7 @@ class ProcrastinateWorkers:
     _concurrency: int = 16
     _lease_seconds: float = LEASE_SECONDS
     _offered_seconds: float = OFFERED_SECONDS
+    _zones: tuple[str, ...] = ()
     _enqueuer: Enqueuer = field(init=False)
     _owners: set[str] = field(factory=set, init=False)
     _stopping: threading.Event = field(factory=threading.Event, init=False)
@@ -63,10 +64,10 @@ class ProcrastinateWorkers:
             self._fleet, self._server, self._lease_seconds, self._offered_seconds
         )
 
-    def start(self, zones: Iterable[str] = ()) -> None:
-        """Collect in the background; from these zones only, if any. Raises StoreError."""
+    def start(self) -> None:
+        """Collect in the background. Raises StoreError."""
         self._enqueuer.start()
-        queues = sorted(map(queue_of, zones)) or None
+        queues = sorted(map(queue_of, self._zones)) or None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, args=[queues], name="procrastinate")
         self._thread.start()

@@ -23,6 +23,7 @@ STOP_SECONDS: Final = 10.0  # a period that is being stored is a transaction, an
 FIELDS: Final = 5
 SOME_TIME: Final = datetime(2026, 1, 1, tzinfo=UTC)
 CLOCK_DRIFT: Final = timedelta(hours=1)
+PERIODS: Final = "completed periods"  # noted as a schedule is
 
 
 def checked_cron(expression: str) -> str:
@@ -103,6 +104,8 @@ class Schedule:
                 self.look()
             except CapacityError as error:
                 log.warning("the schedule: %s", render(error.message, Language.EN))
+            except Exception:  # nobody is above this thread
+                log.exception("the schedule")
             self._stop.wait(self.look_seconds)
 
     def look(self) -> None:
@@ -114,6 +117,7 @@ class Schedule:
         due = due_since(self.cron, last, now.astimezone(ZoneInfo(self.application.timezone)))
         if due is None or now < self._time_for(last, due):
             return
+        since = fleet.last_fired(PERIODS, last)
         try:
             started = fleet.fire(self.cron, due)
         except ConflictError:
@@ -124,10 +128,11 @@ class Schedule:
         run, is_new = started
         log.info("the schedule has started run %s" if is_new else "run %s is running", run.id)
         self.on_run(run)
-        self._storing = Thread(
-            target=self._store_periods, args=(last,), name="capacity-periods", daemon=True
-        )
-        self._storing.start()
+        if self._storing is None or not self._storing.is_alive():
+            self._storing = Thread(
+                target=self._store_periods, args=(since, now), name="capacity-periods", daemon=True
+            )
+            self._storing.start()
 
     def _time_for(self, last: datetime, due: datetime) -> datetime:
         if self._plan is None or self._plan.last != last:
@@ -135,10 +140,12 @@ class Schedule:
             self._plan = _Plan(last, due + delay)
         return self._plan.at
 
-    def _store_periods(self, last: datetime) -> None:
+    def _store_periods(self, since: datetime, now: datetime) -> None:
+        """Store what was completed since this was last done: what failed is done the next time."""
         zone = ZoneInfo(self.application.timezone)
         try:
-            done = self.application.growth.aggregate_completed(last.astimezone(zone).date())
+            done = self.application.growth.aggregate_completed(since.astimezone(zone).date())
+            self.application.fleet.meet(PERIODS, now)
         except CapacityError as error:
             log.warning("completed periods: %s", render(error.message, Language.EN))
             return

@@ -1,10 +1,11 @@
 """What is asked of runs and their items, and how their rows are read."""
 
 from functools import cache
+from hashlib import sha256
 from itertools import compress
 from typing import Any, Final
 
-from sqlalchemy import Row, case, func, literal_column, or_, select
+from sqlalchemy import Row, bindparam, case, func, literal_column, or_, select
 
 from capacity_adapters.store.statements import Statement, portable
 from capacity_adapters.store.tables import run_items, runs
@@ -26,9 +27,10 @@ SELECT id, db_type, tags, last_sync_at AS at, (
 FROM instances WHERE is_active AND deleted_at IS NULL
 """)
 START: Final = portable("""
-INSERT INTO runs (trigger, requested_by, selection, status, started_at, item_count)
-VALUES (:trigger, :requested_by, :selection, 'running', :at, :items)
-ON CONFLICT (selection) WHERE status = 'running' DO NOTHING RETURNING id
+INSERT INTO runs
+    (trigger, requested_by, selection, selection_digest, status, started_at, item_count)
+VALUES (:trigger, :requested_by, :selection, :digest, 'running', :at, :items)
+ON CONFLICT (selection_digest) WHERE status = 'running' DO NOTHING RETURNING id
 """)
 ADD_ITEMS: Final = portable("""
 INSERT INTO run_items (run_id, instance_id, status)
@@ -58,7 +60,8 @@ RETURNING id, run_id, instance_id, attempts, (SELECT mark FROM refused_credentia
 """)
 RENEW: Final = portable("""
 UPDATE run_items SET claimed_until = {now} + :seconds
-WHERE id IN (SELECT id FROM run_items WHERE status = 'running' AND owner = :owner {skip_locked})
+WHERE id IN (SELECT id FROM run_items WHERE status = 'running'
+    AND owner IN (SELECT item.value ->> 0 FROM {items}) {skip_locked})
 """)
 QUEUE: Final = portable(f"""
 UPDATE run_items SET queued_until = {{now}} + :seconds
@@ -68,8 +71,6 @@ WHERE id IN (SELECT id FROM run_items
 RETURNING id
 """)  # noqa: S608 -- our own
 NAMED: Final = portable(_PLACES + "run_items.id {ids} ORDER BY run_items.id")
-_NEXT_DUE: Final = "SELECT min(not_before) - {now} FROM run_items WHERE status = 'pending'"
-NEXT_DUE_IN: Final = {False: portable(_NEXT_DUE), True: portable(_NEXT_DUE + _OF_RUN)}
 FINISH: Final = portable("""
 UPDATE run_items SET status = ended.became, reason = ended.reason, owner = NULL,
     claimed_until = NULL, queued_until = 0, attempts = run_items.attempts - ended.uncounted,
@@ -111,7 +112,6 @@ _BUSY: Final = (
     .scalar_subquery()
 )
 RUNS: Final = select(runs, case((runs.c.status == RunStatus.RUNNING, _BUSY), else_=0).label("busy"))
-RUNNING: Final = RUNS.where(runs.c.status == RunStatus.RUNNING).order_by(runs.c.id)
 # Whom somebody else holds, he looks at himself before he lets go.
 CLOSABLE: Final = (
     select(runs)
@@ -122,6 +122,9 @@ CLOSABLE: Final = (
     .order_by(runs.c.id)
     .with_for_update(skip_locked=True)
 )
+_OLD: Final = (runs.c.status != RunStatus.RUNNING, runs.c.finished_at < bindparam("moment"))
+ENDED_BEFORE: Final = select(func.count()).select_from(runs).where(*_OLD)
+OLDEST: Final = select(runs.c.id).where(*_OLD).order_by(runs.c.id).limit(1).with_for_update()
 FIRE: Final = portable("""
 INSERT INTO schedules (name, fired_at) VALUES (:name, :at)
 ON CONFLICT (name) DO UPDATE SET fired_at = excluded.fired_at
@@ -138,6 +141,11 @@ def waiting_in(narrowed: tuple[bool, bool, bool]) -> Statement:
     """Of one run, in zones, less what is full; built late, for a single sync never asks."""
     chosen = compress((_OF_RUN, _IN_ZONES, _NOT_FULL), narrowed)
     return portable("".join((_PLACES, _WAITING, *chosen, _FIRST)))
+
+
+def digest_of(selection: Selection) -> str:
+    """Shorten its key, which may name 100,000 ids, to what an index takes."""
+    return sha256(selection.key.encode()).hexdigest()
 
 
 def run_of(row: Row[Any]) -> Run:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from attrs import evolve, frozen
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from capacity_adapters.store.run_rows import (
@@ -16,18 +16,19 @@ from capacity_adapters.store.run_rows import (
     CANDIDATES,
     CLAIM,
     CLOSABLE,
+    ENDED_BEFORE,
     FINISH,
     FIRE,
     NAMED,
-    NEXT_DUE_IN,
+    OLDEST,
     QUEUE,
     REFUSE,
     RENEW,
     REQUEUE,
-    RUNNING,
     RUNS,
     SILENT,
     START,
+    digest_of,
     item_of,
     run_of,
     waiting_in,
@@ -41,6 +42,7 @@ from capacity_adapters.store.tables import (
     schedules,
 )
 from capacity_adapters.store.work import Work
+from capacity_core.dispatch import ANYTHING, Wanted
 from capacity_core.errors import ConflictError, NotFoundError, StoreError
 from capacity_core.messages import text
 from capacity_core.model import Reason
@@ -48,6 +50,7 @@ from capacity_core.reads import Page, Paging
 from capacity_core.runs import (
     OPEN,
     RETRIED,
+    RUN_MOVES,
     Candidate,
     Claim,
     ItemEnd,
@@ -89,11 +92,12 @@ class StoreRuns:
             "trigger": trigger,
             "requested_by": requested_by,
             "selection": selection.key,
+            "digest": digest_of(selection),
             "at": now,
             "items": len(instance_ids),
         }
         there = select(runs.c.id).where(
-            runs.c.selection == selection.key, runs.c.status == RunStatus.RUNNING
+            runs.c.selection_digest == digest_of(selection), runs.c.status == RunStatus.RUNNING
         )
         with self._work.write() as connection:
             while True:
@@ -117,10 +121,6 @@ class StoreRuns:
             total = connection.execute(select(func.count()).select_from(runs)).scalar_one()
             found = tuple(map(run_of, connection.execute(asked)))
         return Page(found, total, paging)
-
-    def running(self) -> Sequence[Run]:
-        with self._work.read() as connection:
-            return list(map(run_of, connection.execute(RUNNING)))
 
     def items(self, run_id: int, paging: Paging, status: ItemStatus | None = None) -> Page[RunItem]:
         wanted = [run_items.c.run_id == sought(run_id)]
@@ -150,34 +150,19 @@ class StoreRuns:
             rows = connection.execute(asked).all()
         return {(ItemStatus(status), reason_of(reason)): count for status, reason, count in rows}
 
-    def waiting(
-        self,
-        limit: int,
-        *,
-        run_id: int | None = None,
-        zones: Iterable[str] = (),
-        full_hosts: Iterable[str] = (),
-        full_engines: Iterable[str] = (),
-    ) -> Sequence[Waiting]:
-        wanted = [("zone", zone) for zone in zones]
-        full = [("host", host) for host in full_hosts]
-        full += [("engine", db_type) for db_type in full_engines]
+    def waiting(self, limit: int, wanted: Wanted = ANYTHING) -> Sequence[Waiting]:
+        zones = [("zone", zone) for zone in wanted.zones]
+        full = [("host", host) for host in wanted.full.hosts]
+        full += [("engine", db_type) for db_type in wanted.full.db_types]
         asked: dict[str, object] = {"most": limit}
-        if run_id is not None:
-            asked["run_id"] = sought(run_id)
-        if wanted or full:
-            asked["doc"] = as_doc(wanted + full)
+        if wanted.run_id is not None:
+            asked["run_id"] = sought(wanted.run_id)
+        if zones or full:
+            asked["doc"] = as_doc(zones + full)
         with self._work.read() as connection:
-            narrowed = run_id is not None, bool(wanted), bool(full)
+            narrowed = wanted.run_id is not None, bool(zones), bool(full)
             sql = statement_for(waiting_in(narrowed), connection)
             return list(map(waiting_of, connection.execute(sql, asked)))
-
-    def next_due_seconds(self, *, run_id: int | None = None) -> float | None:
-        asked = {} if run_id is None else {"run_id": sought(run_id)}
-        with self._work.read() as connection:
-            sql = statement_for(NEXT_DUE_IN[run_id is not None], connection)
-            seconds = connection.execute(sql, asked).scalar()
-        return None if seconds is None else max(0.0, seconds)
 
     def take_unqueued(self, limit: int, seconds: float) -> Sequence[Waiting]:
         with self._work.write() as connection:
@@ -204,12 +189,12 @@ class StoreRuns:
         ]
         return sorted(claims, key=lambda claim: claim.item_id)
 
-    def renew(self, owner: str, seconds: float) -> int:
+    def renew(self, owners: Iterable[str], seconds: float) -> None:
         with self._work.write() as connection:
-            asked = {"owner": owner, "seconds": seconds}
-            return connection.execute(statement_for(RENEW, connection), asked).rowcount
+            asked = {"doc": as_doc((owner,) for owner in owners), "seconds": seconds}
+            connection.execute(statement_for(RENEW, connection), asked)
 
-    def finish(self, ends: Iterable[tuple[Claim, ItemEnd]], now: datetime) -> int:
+    def finish(self, ends: Iterable[tuple[Claim, ItemEnd]], now: datetime) -> None:
         ended = sorted(ends, key=lambda each: each[0].item_id)
         doc = as_doc(
             (
@@ -232,7 +217,6 @@ class StoreRuns:
             asked = {"doc": doc, "at": now}
             rows = connection.execute(statement_for(FINISH, connection), asked).all()
             _count_ends(connection, rows)
-        return len(rows)
 
     def requeue_expired(self, now: datetime, most_attempts: int) -> int:
         with self._work.write() as connection:
@@ -268,7 +252,7 @@ class StoreRuns:
             run = _run(connection, run_id)
         if run.status is RunStatus.RUNNING:
             return run
-        if run.counts.completed == run.counts.total:
+        if RunStatus.RUNNING not in RUN_MOVES[run.status]:
             raise ConflictError(text("error.run_nothing_to_retry"))
         running = (
             update(runs)
@@ -302,6 +286,19 @@ class StoreRuns:
                 raise ConflictError(text("error.run_other_running")) from error
             raise
         return self.get(run_id)
+
+    def ended_before(self, moment: datetime) -> int:
+        with self._work.read() as connection:
+            many: int = connection.execute(ENDED_BEFORE, {"moment": moment}).scalar_one()
+        return many
+
+    def delete_oldest(self, before: datetime) -> bool:
+        with self._work.write() as connection:
+            run_id = connection.execute(OLDEST, {"moment": before}).scalar()
+            if run_id is not None:
+                connection.execute(delete(run_items).where(run_items.c.run_id == run_id))
+                connection.execute(delete(runs).where(runs.c.id == run_id))
+        return run_id is not None
 
     def fired_at(self, schedule: str) -> datetime | None:
         asked = select(schedules.c.fired_at).where(schedules.c.name == schedule)

@@ -93,6 +93,7 @@ _TYPES: Final[Mapping[str, TypeEngine[Any]]] = {
     "name": Text(),
     "mark": Text(),
     "selection": Text(),
+    "digest": Text(),
     "trigger": Text(),
     "requested_by": Text(),
     "items": BigInteger(),

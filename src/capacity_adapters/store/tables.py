@@ -261,6 +261,7 @@ runs = Table(
     Column("trigger", Text, nullable=False),
     Column("requested_by", Text),
     Column("selection", Text, nullable=False),
+    Column("selection_digest", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
@@ -315,7 +316,7 @@ def whole_schema() -> MetaData:
     aggregates = database_size_aggregations.c
     period = (aggregates.instance_id, aggregates.period_type, aggregates.period_start)
     for name, columns, rows in (
-        ("uq_runs_running_selection", (runs.c.selection,), text("status = 'running'")),
+        ("uq_runs_running_selection", (runs.c.selection_digest,), text("status = 'running'")),
         ("ix_run_items_pending", (run_items.c.id,), text("status = 'pending'")),
         ("ix_run_items_running", (run_items.c.run_id,), text("status = 'running'")),
         ("uq_instances_living_name", (instances.c.name,), text("deleted_at IS NULL")),

@@ -20,6 +20,7 @@ def upgrade() -> None:
         sa.Column("trigger", sa.Text, nullable=False),
         sa.Column("requested_by", sa.Text),
         sa.Column("selection", sa.Text, nullable=False),
+        sa.Column("selection_digest", sa.Text, nullable=False),
         sa.Column("status", sa.Text, nullable=False),
         sa.Column("started_at", TIME, nullable=False),
         sa.Column("finished_at", TIME),
@@ -70,9 +71,10 @@ def upgrade() -> None:
     )
     op.create_index("ix_run_items_run", "run_items", ["run_id", "id"])
     op.create_index("ix_run_items_instance", "run_items", ["instance_id", "run_id"])
-    _partial("uq_runs_running_selection", "runs", ["selection"], "status = 'running'", unique=True)
+    running = "status = 'running'"
+    _partial("uq_runs_running_selection", "runs", ["selection_digest"], running, unique=True)
     _partial("ix_run_items_pending", "run_items", ["id"], "status = 'pending'")
-    _partial("ix_run_items_running", "run_items", ["run_id"], "status = 'running'")
+    _partial("ix_run_items_running", "run_items", ["run_id"], running)
 
 
 def _partial(name: str, table: str, columns: list[str], rows: str, *, unique: bool = False) -> None:
