@@ -81,8 +81,9 @@ nothing; what a mode is worth is shown as the instance's `tls.state`."""
 COMMANDS_HEAD = """\
 ## Command line
 
-Exit status: 0 success, 1 anything that failed, 2 wrong usage, 130 interrupted by
-Ctrl-C, 143 by SIGTERM."""
+Exit status: 0 success, 1 anything that failed, 2 wrong usage, 130 interrupted by Ctrl-C, 143 by
+SIGTERM; `serve` and `worker` end with 0 when a signal stops them, and with those at a second one.
+What failed is told on stderr, also of a run of which some did not; `--json` always on stdout."""
 
 REASONS_HEAD = """## Reasons
 

@@ -266,14 +266,14 @@ SETTINGS = (
         _count_to(256),
         "8",
         "a whole number from 1 to 256",
-        "So many instances on one host does one process sync at once.",
+        "So many instances on one host does one process sync at once, with the embedded queue.",
     ),
     Setting(
         "engine_limits",
         engine_limits,
         "none",
         "engines with numbers such as oracle:4, mysql:8",
-        "So many instances of one engine does one process sync at once.",
+        "So many instances of one engine does one process sync at once, with the embedded queue.",
     ),
     Setting(
         "secret_key",

@@ -167,6 +167,8 @@ ERROR_KINDS: Mapping[str, ErrorKind] = MappingProxyType(
         "SYNC_DATA_ERROR": _SYSTEM,
         "SYNC_IN_PROGRESS": _SYSTEM,
         "SERVICE_BUSY": _SYSTEM,
+        "RUN_INCOMPLETE": _SYSTEM,
+        "INTERRUPTED": _SYSTEM,
         "INTERNAL_ERROR": ErrorKind("system", "high", recoverable=False),
     }
 )

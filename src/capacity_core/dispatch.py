@@ -14,19 +14,27 @@ from capacity_core.runs import Waiting
 
 @frozen
 class Limits:
-    """How many syncs run at once: in all, on one host (None: any number), of one engine."""
+    """How many syncs run at once: in all, on one host (None: any number), of one engine.
+
+    Half of them at most are of suspects: whoever waits for the dead takes no worker from the rest.
+    """
 
     workers: int = 16
     per_host: int | None = 8
     per_engine: Mapping[str, int] = field(factory=dict)
 
+    @property
+    def suspects(self) -> int:
+        return max(1, self.workers // 2)
+
 
 @frozen
 class Full:
-    """The hosts and engines that take no more."""
+    """The hosts and engines that take no more, and whether no more suspects may begin."""
 
     hosts: frozenset[str] = frozenset()
     db_types: frozenset[str] = frozenset()
+    suspects: bool = False
 
 
 @frozen
@@ -50,6 +58,7 @@ class _Load:
     hosts: Counter[str | None] = field(factory=Counter)
     db_types: Counter[str] = field(factory=Counter)
     instance_ids: set[int] = field(factory=set)
+    suspects: int = 0
 
     @classmethod
     def of(cls, running: Iterable[Waiting], limits: Limits) -> "_Load":
@@ -62,6 +71,11 @@ class _Load:
         self.hosts[each.host] += 1
         self.db_types[each.db_type] += 1
         self.instance_ids.add(each.instance_id)
+        self.suspects += each.is_suspect
+
+    @property
+    def suspects_are_full(self) -> bool:
+        return self.suspects >= self.limits.suspects
 
     def host_is_full(self, host: str | None) -> bool:
         most = self.limits.per_host
@@ -76,6 +90,7 @@ class _Load:
             each.instance_id in self.instance_ids
             or self.host_is_full(each.host)
             or self.engine_is_full(each.db_type)
+            or (each.is_suspect and self.suspects_are_full)
         )
 
 
@@ -101,4 +116,5 @@ def full(running: Iterable[Waiting], limits: Limits) -> Full:
     """Say where no more may begin while these run."""
     load = _Load.of(running, limits)
     hosts = (host for host in load.hosts if host is not None and load.host_is_full(host))
-    return Full(frozenset(hosts), frozenset(filter(load.engine_is_full, limits.per_engine)))
+    db_types = filter(load.engine_is_full, limits.per_engine)
+    return Full(frozenset(hosts), frozenset(db_types), load.suspects_are_full)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -45,6 +46,7 @@ RETRIES: Final[Mapping[Reason, tuple[float, ...]]] = MappingProxyType(
 )
 MOST_ATTEMPTS: Final = 5
 BUSY_SECONDS: Final = 2.0
+MISSING_TOLD: Final = 10
 
 
 class SyncOne(Protocol):
@@ -76,30 +78,42 @@ class CapacityFleet:
     ) -> tuple[Run, bool]:
         """Start a run over the active instances that are selected; True if it is new.
 
-        While a run of the same selection is running, that one is returned. Raises
-        InvalidInputError, and ConflictError if nothing is selected.
+        While a run of the same selection is running, that one is returned; an abandoned one is
+        cancelled. Raises InvalidInputError, and ConflictError if nothing is selected or that run
+        is being cancelled.
         """
         wanted = self._checked(selection)
         with self.begin() as work:
             started = self._start(work, wanted, trigger, requested_by)
             if started is None:
                 raise ConflictError(text("error.run_selects_nothing"))
+            if started[0].cancel_requested_at:
+                raise ConflictError(text("error.run_cancelling", id=started[0].id))
             work.commit()
         return started
 
     def _start(
         self, work: UnitOfWork, wanted: Selection, trigger: Trigger, requested_by: str | None
     ) -> tuple[Run, bool] | None:
-        chosen = in_order(wanted.among(work.runs.candidates()))
+        chosen = [each.instance_id for each in in_order(wanted.among(work.runs.candidates()))]
+        if missing := set(wanted.instance_ids) - set(chosen):
+            told = ", ".join(map(str, sorted(missing)[:MISSING_TOLD]))
+            raise InvalidInputError("instance_ids", text("field.instances_missing", ids=told))
         if not chosen:
             return None
-        return work.runs.start(
+        start = partial(
+            work.runs.start,
             wanted,
-            [candidate.instance_id for candidate in chosen],
+            chosen,
             trigger=trigger,
             requested_by=requested_by,
             now=self.now(),
         )
+        run, is_new = start()
+        if is_abandoned(run, self.now()):
+            work.runs.cancel(run.id, self.now())
+            run, is_new = start()
+        return run, is_new
 
     def last_fired(self, schedule: str, first: datetime | None = None) -> datetime:
         """When the schedule was last met; one that nobody knew is met then first, or now."""
@@ -121,7 +135,7 @@ class CapacityFleet:
         """Start the run of all instances that is due then; None if somebody has.
 
         The note in the store and the run are one transaction: whoever writes the note leads this
-        firing, and there is no other leader. A run that was abandoned is cancelled.
+        firing, and there is no other leader. While the run before is being cancelled, nobody has.
 
         Raises ConflictError if there is no active instance; the time counts as met.
         """
@@ -129,9 +143,8 @@ class CapacityFleet:
             if not work.runs.fire(schedule, due):
                 return None
             started = self._start(work, Selection(), Trigger.SCHEDULE, None)
-            if started and is_abandoned(started[0], self.now()):
-                work.runs.cancel(started[0].id, self.now())
-                started = self._start(work, Selection(), Trigger.SCHEDULE, None)
+            if started and started[0].cancel_requested_at:
+                return None
             work.commit()
         if started is None:
             raise ConflictError(text("error.run_selects_nothing"))
@@ -185,10 +198,13 @@ class CapacityFleet:
         """Make failed, cancelled and skipped items pending again.
 
         A run that is running goes on as it is. Raises NotFoundError, and ConflictError if there
-        is nothing to do again or another run of the same selection is running.
+        is nothing to do again, if it is being cancelled, or another run of the same selection is
+        running.
         """
         with self.begin() as work:
-            run = work.runs.reopen(run_id)
+            run = work.runs.reopen(run_id, self.now())
+            if run.cancel_requested_at:
+                raise ConflictError(text("error.run_cancelling", id=run_id))
             work.commit()
         return run
 
@@ -271,9 +287,10 @@ class CapacityFleet:
         with self.begin() as work:
             instance = work.instances.get(claim.instance_id)
         last = instance.last_sync
-        if last is None or last.reason is not Reason.AUTH_FAILED:
+        has_connected_since = last is not None and last.scenario is not Scenario.CONNECT_FAILED
+        if has_connected_since or claim.refused_mark != self.credential_mark(instance):
             return None
-        return last.reason if claim.refused_mark == self.credential_mark(instance) else None
+        return Reason.AUTH_FAILED
 
     def _note_refusal(self, asked: Instance) -> None:
         """As the instance was when it was asked: whoever edits it meanwhile has it tried again."""

@@ -27,6 +27,7 @@ FAILURES: Final = (ItemStatus.FAILED, ItemStatus.SKIPPED)
 class RunView:
     """`progress_percent` is 100 only when no item is open; sizes are what completed items found.
 
+    Null if none has. `active_at` is when it began, was retried, or an item of it ended last.
     `cancel_requested_at` is there from the request on; the run is cancelled once its last sync
     has ended.
     """
@@ -37,14 +38,15 @@ class RunView:
     requested_by: str | None
     selection: Selection
     started_at: str
+    active_at: str
     finished_at: str | None
     cancel_requested_at: str | None
     counts: ItemCounts
     total: int
     progress_percent: float
     database_count: int
-    size_bytes: int
-    size_mb: int
+    size_bytes: int | None
+    size_mb: int | None
 
 
 @frozen(kw_only=True)
@@ -83,6 +85,7 @@ class RunFailureView:
 
 def run_view(run: Run) -> RunView:
     counts = run.counts
+    size = run.size_bytes if counts.completed else None
     return RunView(
         id=run.id,
         status=run.status,
@@ -90,14 +93,15 @@ def run_view(run: Run) -> RunView:
         requested_by=run.requested_by,
         selection=run.selection,
         started_at=run.started_at.isoformat(),
+        active_at=run.active_at.isoformat(),
         finished_at=_iso(run.finished_at),
         cancel_requested_at=_iso(run.cancel_requested_at),
         counts=counts,
         total=counts.total,
         progress_percent=progress_percent(counts),
         database_count=run.database_count,
-        size_bytes=run.size_bytes,
-        size_mb=mebibytes(run.size_bytes),
+        size_bytes=size,
+        size_mb=None if size is None else mebibytes(size),
     )
 
 
@@ -143,6 +147,8 @@ def item_hint(status: ItemStatus, reason: Reason | ItemReason) -> Text:
     """Say what to do about an item that ended so."""
     if isinstance(reason, ItemReason):
         return text(f"item.{reason}")
+    if reason is Reason.CREDENTIAL_UNAVAILABLE:  # of which instance has which reference
+        return text("item.credential_unavailable")
     # A target that was not asked failed on an earlier day.
     return text("item.same_credential") if status is ItemStatus.SKIPPED else Failure.of(reason).hint
 

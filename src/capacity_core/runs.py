@@ -71,7 +71,7 @@ class ItemReason(StrEnum):
     INTERNAL_ERROR = auto()
 
 
-ABANDONED_AFTER: Final = timedelta(minutes=10)
+ABANDONED_AFTER: Final = timedelta(minutes=30)
 
 
 def _unique_ids(ids: Iterable[int]) -> tuple[int, ...]:
@@ -160,6 +160,7 @@ class Run:
     """One collection. Times in UTC; `size_bytes` are what its completed items measured.
 
     While `cancel_requested_at` is set and the run is running, the last syncs are let finish.
+    `active_at` is when it began, was retried, or an item of it ended last.
     """
 
     id: int
@@ -168,6 +169,7 @@ class Run:
     selection: Selection
     status: RunStatus = field(converter=RunStatus)
     started_at: datetime
+    active_at: datetime
     finished_at: datetime | None = None
     cancel_requested_at: datetime | None = None
     counts: ItemCounts = field(factory=ItemCounts)
@@ -199,7 +201,7 @@ class RunItem:
 class Waiting:
     """A pending item that is due, and where its target is: what workers choose from.
 
-    `host` is None for files.
+    `host` is None for files. It `is_suspect` whose instance could not be connected to last.
     """
 
     item_id: int
@@ -208,6 +210,7 @@ class Waiting:
     db_type: str
     host: str | None
     zone: str = DEFAULT_ZONE
+    is_suspect: bool = False
 
 
 @frozen
@@ -239,14 +242,15 @@ class ItemEnd:
 
     @property
     def asked_nobody(self) -> bool:
-        """Say whether the attempt does not count: it was given back, or another sync ran."""
-        is_open = self.status is ItemStatus.PENDING
-        return is_open and self.reason in {None, ItemReason.SYNC_IN_PROGRESS}
+        """Say whether the attempt does not count: given back, skipped, or another sync ran."""
+        if self.status is ItemStatus.PENDING:
+            return self.reason in {None, ItemReason.SYNC_IN_PROGRESS}
+        return self.status is ItemStatus.SKIPPED
 
 
 def is_abandoned(run: Run, now: datetime) -> bool:
     """Say whether nobody is at it any more: as where no worker serves the zone of what is left."""
-    return not run.counts.running and run.started_at < now - ABANDONED_AFTER
+    return not run.counts.running and run.active_at < now - ABANDONED_AFTER
 
 
 def host_of(address: Address) -> str | None:

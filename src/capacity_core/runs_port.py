@@ -102,7 +102,7 @@ class Runs(Protocol):
         """
         ...
 
-    def reopen(self, run_id: int) -> Run:
+    def reopen(self, run_id: int, now: datetime) -> Run:
         """Make failed, cancelled and skipped items pending again, with no attempts, and run.
 
         A run that is running stays as it is. Raises NotFoundError, and ConflictError if there is

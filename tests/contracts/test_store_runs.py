@@ -84,7 +84,7 @@ def cancel(store: AnyStore, run_id: int) -> Run:
 
 def reopen(store: AnyStore, run_id: int) -> Run:
     with store.begin() as work:
-        run = work.runs.reopen(run_id)
+        run = work.runs.reopen(run_id, LATER)
         work.commit()
     return run
 
@@ -259,7 +259,7 @@ def test_a_cancelled_run_is_taken_up_whole_and_not_cancelled_again(
 ) -> None:
     run, _ = start(store, instance_ids)
     cancel(store, run.id)
-    assert reopen(store, run.id) == run
+    assert reopen(store, run.id) == evolve(run, active_at=LATER)
     with store.begin() as work:
         assert work.runs.close_finished(LATER) == []
         assert work.runs.get(run.id).counts == ItemCounts(pending=3)
@@ -476,7 +476,7 @@ def test_a_missing_run_is_not_found(store: AnyStore, missing: int) -> None:
         with pytest.raises(NotFoundError):
             work.runs.cancel(missing, NOW)
         with pytest.raises(NotFoundError):
-            work.runs.reopen(missing)
+            work.runs.reopen(missing, NOW)
 
 
 def test_candidates_are_the_active_instances(store: AnyStore, instance_ids: list[int]) -> None:

@@ -74,6 +74,22 @@ def test_a_run_that_is_running_is_joined() -> None:
     assert fleet.fire(NIGHTLY, NOON) == (manual, False)
 
 
+def test_while_a_run_is_being_cancelled_there_is_no_other_and_the_time_is_not_met() -> None:
+    store = MemoryStore()
+    for port, name in enumerate("ab", 5432):
+        add_instance(store, name, port=port)
+    fleet = application_on(store).fleet
+    old, _ = fleet.start(Selection())
+    claims = fleet.claim([fleet.waiting(1)[0].item_id], "me", 60)
+    assert fleet.cancel(old.id).status is RunStatus.RUNNING
+    assert fleet.fire(NIGHTLY, NOON) is None
+    for again in (lambda: fleet.start(Selection()), lambda: fleet.retry(old.id)):
+        with pytest.raises(ConflictError, match="is being cancelled"):
+            again()
+    fleet.finish([(claims[0], ItemEnd(status=ItemStatus.COMPLETED))])
+    assert fleet.fire(NIGHTLY, NOON) is not None
+
+
 def test_a_run_that_nobody_is_at_is_cancelled_for_the_next() -> None:
     store = MemoryStore()
     for port, name in enumerate(("served", "in a zone without workers"), 5432):

@@ -309,6 +309,30 @@ def test_a_credential_that_is_changed_while_the_old_one_is_refused_is_tried(
     assert end_of_a_run(fleet).status is ItemStatus.COMPLETED
 
 
+def test_a_refused_credential_is_not_tried_again_because_the_server_was_away_meanwhile(
+    fleet: CapacityFleet, application: CapacityApplication, store: MemoryStore, world: World
+) -> None:
+    instance_id = add_instance(store)
+    refused(world)
+    end_of_a_run(fleet)
+    refused(world, Reason.REFUSED)
+    application.sync(instance_id)
+    assert end_of_a_run(fleet).reason is Reason.AUTH_FAILED
+    assert world.asked == 2
+    world.coordinator = a_conversation()
+    application.sync(instance_id)  # by hand: the server was mended
+    refused(world, Reason.TIMEOUT)
+    assert end_of_a_run(fleet).reason is Reason.TIMEOUT
+
+
+def test_unknown_instances_are_not_passed_over(fleet: CapacityFleet, store: MemoryStore) -> None:
+    known = add_instance(store)
+    with pytest.raises(InvalidInputError) as caught:
+        fleet.start(Selection(instance_ids=(known, 7, 9)))
+    assert caught.value.field == "instance_ids"
+    assert dict(caught.value.message.params) == {"ids": "7, 9"}
+
+
 def test_a_credential_without_a_mark_is_tried_again(
     fleet: CapacityFleet, store: MemoryStore, world: World
 ) -> None:

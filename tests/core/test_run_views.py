@@ -29,6 +29,7 @@ RUN = Run(
     selection=Selection(db_types=("mysql",), tags=("prod",)),
     status=RunStatus.RUNNING,
     started_at=NOW,
+    active_at=NOW,
     counts=ItemCounts(pending=1, completed=1998, failed=1),
     size_bytes=2**20 + 1,
     database_count=3,

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import pytest
 from attrs import evolve
@@ -28,7 +29,7 @@ from capacity_core import fleet
 from capacity_core.application import CapacityApplication
 from capacity_core.dispatch import Limits
 from capacity_core.errors import NotFoundError, StoreError, SyncInProgressError
-from capacity_core.model import Reason
+from capacity_core.model import LastSync, Reason, Scenario
 from capacity_core.runs import ItemCounts, ItemReason, ItemStatus, Run, RunStatus, Selection
 
 
@@ -118,6 +119,31 @@ def test_a_target_that_hangs_holds_up_nobody_else(
 
     targets.meanwhile = hang
     ended = workers_of(memory, Limits(workers=2)).drive(run.id, look)
+    assert ended.status is RunStatus.COMPLETED
+
+
+def test_those_that_were_dead_the_last_time_take_half_of_the_workers_at_most(
+    store: AnyStore, targets: Targets
+) -> None:
+    application = an_application(store, targets)
+    run = a_run(application, 20)
+    with application.begin() as work:
+        for instance_id in range(1, 11):
+            attempt = LastSync(datetime.now(UTC), Scenario.CONNECT_FAILED, Reason.TIMEOUT)
+            work.repository.save_last_sync(instance_id, attempt)
+        work.commit()
+    let_go, alive = threading.Event(), {f"i{number}" for number in range(10, 20)}
+
+    def hang(name: str) -> None:
+        if name not in alive:
+            assert let_go.wait(PATIENCE)
+
+    def look(seen: Run) -> None:
+        if seen.counts.completed == len(alive):
+            let_go.set()
+
+    targets.meanwhile = hang
+    ended = workers_of(application, Limits(workers=4)).drive(run.id, look)
     assert ended.status is RunStatus.COMPLETED
 
 

@@ -36,6 +36,7 @@ RUN = Run(
     selection=Selection(),
     status=RunStatus.RUNNING,
     started_at=NOON,
+    active_at=NOON,
     counts=ItemCounts(pending=2),
 )
 HALF = evolve(RUN, counts=ItemCounts(pending=1, completed=1))

@@ -214,7 +214,9 @@ class RunsAgree(RuleBasedStateMachine):
     @rule(which=st.integers(0, 9), commit=COMMIT)
     def reopen(self, which: int, *, commit: bool) -> None:
         which = self.nth(which, running=False)
-        self.told(lambda runs, number, _: runs.reopen(self.runs[which][number]), commit=commit)
+        self.told(
+            lambda runs, number, now: runs.reopen(self.runs[which][number], now), commit=commit
+        )
 
     @invariant()
     def all_tell_the_same_and_no_status_contradicts_another(self) -> None:

@@ -209,7 +209,7 @@ def test_a_retry_beside_a_new_run_of_the_selection_is_one_run(
 ) -> None:
     def reopened(runs: Runs, run_id: int) -> list[Run]:
         try:
-            return [runs.reopen(run_id)]
+            return [runs.reopen(run_id, NOW)]
         except ConflictError:
             return []
 

@@ -104,7 +104,7 @@ def _joined(run: Run) -> str:
     return (
         f"Joining run {run.id} of the same selection, started{by} at "
         f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC: {counts.total - counts.open} of "
-        f"{counts.total} are done{', and it is being cancelled' if run.cancel_requested_at else ''}"
+        f"{counts.total} are done"
     )
 
 

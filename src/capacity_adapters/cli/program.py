@@ -130,7 +130,7 @@ def _run(given: list[str], *, json_wanted: bool) -> Report | int:
 
 
 def _interruption() -> Report:
-    document = failure("INTERNAL_ERROR", Text("Interrupted"), asked_now())
+    document = failure("INTERRUPTED", Text("Interrupted"), asked_now())
     return Report(document, ("interrupted",), INTERRUPTED)
 
 

@@ -34,10 +34,11 @@ from capacity_core.runs import ItemCounts, ItemStatus, Run, RunStatus, Selection
 EN: Final = Language.EN
 NAMES_SHOWN: Final = 5
 LIST_HEADERS: Final = (
-    "ID", "STATUS", "SELECTION", "TRIGGER", "BY", "STARTED (UTC)", "TOOK", "DONE", "FAILED", "SIZE",
+    "ID", "STATUS", "SELECTION", "TRIGGER", "BY", "STARTED (UTC)", "TOOK", "DONE", "FAILED",
+    "SKIPPED", "SIZE",
 )  # fmt: skip
-LIST_NUMBERS: Final = frozenset({"ID", "TOOK", "DONE", "FAILED", "SIZE"})
-LIST_SPARE: Final = ("TRIGGER", "BY", "SIZE", "TOOK")
+LIST_NUMBERS: Final = frozenset({"ID", "TOOK", "DONE", "FAILED", "SKIPPED", "SIZE"})
+LIST_SPARE: Final = ("TRIGGER", "BY", "SKIPPED", "SIZE", "TOOK")
 ITEM_HEADERS: Final = ("INSTANCE", "TYPE", "STATUS", "REASON", "TRIES", "DATABASES", "SIZE", "TOOK")
 ITEM_NUMBERS: Final = frozenset({"TRIES", "DATABASES", "SIZE", "TOOK"})
 ITEM_SPARE: Final = ("TRIES", "TOOK", "DATABASES")
@@ -60,8 +61,9 @@ def listed(fleet: CapacityFleet, limit: int) -> Report:
             _at(run.started_at),
             _took(run),
             f"{_done(run.counts)}/{run.counts.total}",
-            str(_failed(run.counts)),
-            human_size(run.size_bytes),
+            str(run.counts.failed),
+            str(run.counts.skipped),
+            human_size(run_view(run).size_bytes),
         )
         for run in page.rows
     ]
@@ -107,14 +109,20 @@ def ended(fleet: CapacityFleet, run: Run, again: str, seconds: float, *, joined:
     """Tell how a run ended that we drove so long; exit code 0 if every instance was synced."""
     failures = run_failure_views(fleet.reasons(run.id), EN)
     summary = _summary(run, seconds)
-    document = success(Text(summary), _data(run, failures, joined=joined), asked_now())
+    data, retry = _data(run, failures, joined=joined), Text(f"Take up the rest: {again}")
+    is_whole = run.status is RunStatus.COMPLETED
+    document = (
+        success(Text(summary), data, asked_now())
+        if is_whole
+        else failure("RUN_INCOMPLETE", Text(summary), asked_now(), data, retry)
+    )
     blocks: list[Block] = [*_failures(fleet, run, failures)]
     if run.database_count:
         blocks.append(f"Total: {human_size(run.size_bytes)} in {databases(run.database_count)}")
     blocks.append(summary)
-    if run.status is not RunStatus.COMPLETED:
+    if not is_whole:
         blocks.append(f"Take up what did not complete: {again}")
-    return Report(document, tuple(blocks), exit_code=int(run.status is not RunStatus.COMPLETED))
+    return Report(document, tuple(blocks), exit_code=int(not is_whole))
 
 
 def interrupted(
@@ -129,9 +137,7 @@ def interrupted(
         f"{counts.pending} wait{elsewhere}"
     )
     data = _data(run, failures, joined=joined)
-    document = failure(
-        "INTERNAL_ERROR", Text(said), asked_now(), data, Text(f"Go on with: {again}")
-    )
+    document = failure("INTERRUPTED", Text(said), asked_now(), data, Text(f"Go on with: {again}"))
     blocks = (*_failures(fleet, run, failures), said, f"Go on with: {again}")
     return Report(document, blocks, exit_code)
 
@@ -140,9 +146,9 @@ def progress_line(counts: ItemCounts, before: int, seconds: float) -> str:
     """Say how far a run is, how fast since `before` items were done, and how long it will take."""
     finished = _done(counts)
     rate = max(0, finished - before) / seconds if seconds > 0 else 0.0
-    failed = _failed(counts)
     parts = [f"{finished}/{counts.total} done"]
-    parts += [f"{failed} failed"] if failed else []
+    parts += [f"{counts.failed} failed"] if counts.failed else []
+    parts += [f"{counts.skipped} skipped"] if counts.skipped else []
     parts += [f"{rate:.1f}/s"] if rate else []
     parts += [f"about {_seconds(counts.open / rate)} left"] if rate and counts.open else []
     return ", ".join(parts)
@@ -172,13 +178,14 @@ def _about(run: Run) -> Table:
         ("requested by", shown(run.requested_by) if run.requested_by else UNKNOWN),
         ("selection", _selected(run.selection)),
         ("started", f"{_at(run.started_at)} UTC"),
+        ("last activity", f"{_at(run.active_at)} UTC"),
         ("finished", f"{_at(run.finished_at)} UTC" if run.finished_at else UNKNOWN),
         *([("cancel requested", f"{_at(cancelled_at)} UTC")] if cancelled_at else []),
         ("took", _took(run)),
         ("done", f"{_done(run.counts)} of {view.total} ({view.progress_percent:g} %)"),
         *((status.value, str(getattr(run.counts, status.value))) for status in ItemStatus),
         ("databases", str(run.database_count)),
-        ("size", human_size(run.size_bytes)),
+        ("size", human_size(view.size_bytes)),
     ]
     return Table(("FIELD", "VALUE"), rows)
 
@@ -253,10 +260,6 @@ def _selected(selection: Selection) -> str:
 
 def _done(counts: ItemCounts) -> int:
     return counts.total - counts.open
-
-
-def _failed(counts: ItemCounts) -> int:
-    return counts.failed + counts.skipped
 
 
 def _words(status: RunStatus) -> str:

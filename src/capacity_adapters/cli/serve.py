@@ -37,12 +37,15 @@ def serve(
 
     Without a token that works an admin token is made, and printed once.
     """
+    from capacity_adapters.wiring import build_collectors  # noqa: PLC0415 -- --help needs none
+
     if schedule is not None:
         os.environ[SCHEDULE] = schedule  # the service reads its settings by itself
     check_port(host, port)
     configure_logging()
     with session.application(upgrade=True) as application:
         application.check_store()
+        build_collectors(session.settings(), application, works=False)  # what is missing is told
         token = _first_token(application)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     told: tuple[Block, ...] = (f"Serving on {url}",)

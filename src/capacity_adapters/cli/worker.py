@@ -1,7 +1,7 @@
 """`capacity worker`: collect the runs of a store, on this machine, beside any number of others."""
 
 from threading import Event
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import click
 
@@ -10,6 +10,9 @@ from capacity_adapters.cli.serve import configure_logging
 from capacity_adapters.cli.session import Session, with_session
 from capacity_adapters.cli.signals import until_signal
 from capacity_adapters.settings import FLEET_WORKERS, SCHEDULE, ZONES
+
+# The system may tell a signal to another thread, which wakes this one not.
+LOOK_SECONDS: Final = 1.0
 
 
 @click.command("worker")
@@ -64,7 +67,8 @@ def worker(
             collectors.start()
             if clock is not None:
                 clock.start()
-            signalled.wait()
+            while not signalled.wait(LOOK_SECONDS):
+                pass
         finally:
             if clock is not None:
                 clock.stop()

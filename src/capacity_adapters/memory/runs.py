@@ -11,7 +11,7 @@ from capacity_adapters.memory.rows import KeptItem, State, Work, page_of
 from capacity_core.dispatch import ANYTHING, Wanted
 from capacity_core.errors import ConflictError, NotFoundError
 from capacity_core.messages import text
-from capacity_core.model import Reason
+from capacity_core.model import Reason, Scenario
 from capacity_core.reads import Page, Paging
 from capacity_core.runs import (
     RETRIED,
@@ -76,6 +76,7 @@ class MemoryRuns:
             selection=selection,
             status=RunStatus.RUNNING,
             started_at=now,
+            active_at=now,
         )
         state.runs[run.id] = run
         for instance_id in instance_ids:
@@ -140,6 +141,7 @@ class MemoryRuns:
             if (not wanted.zones or each.zone in wanted.zones)
             and each.host not in full.hosts
             and each.db_type not in full.db_types
+            and not (full.suspects and each.is_suspect)
         ][:limit]
 
     def take_unqueued(self, limit: int, seconds: float) -> Sequence[Waiting]:
@@ -195,7 +197,7 @@ class MemoryRuns:
                 continue
             if (kept.owner, kept.item.attempts) != (claim.owner, claim.attempt):
                 continue
-            state.run_items[claim.item_id] = _ended(kept, end, now)
+            _end(state, kept, end, now)
 
     def requeue_expired(self, now: datetime, most_attempts: int) -> int:
         state, clock = self._work.write(), time.monotonic()
@@ -204,15 +206,18 @@ class MemoryRuns:
             lost = kept.item.attempts >= most_attempts
             status = ItemStatus.FAILED if lost else ItemStatus.PENDING
             end = ItemEnd(status=status, reason=ItemReason.WORKER_LOST)
-            state.run_items[kept.item.id] = _ended(kept, end, now)
+            _end(state, kept, end, now)
         return len(silent)
 
     def close_finished(self, now: datetime) -> Sequence[Run]:
         state = self._work.write()
         closed = []
         for kept in _pending(state, None):
-            if state.runs[kept.item.run_id].cancel_requested_at is not None:
-                state.run_items[kept.item.id] = _cancelled(kept, now)
+            run = state.runs[kept.item.run_id]
+            if run.cancel_requested_at is not None:
+                item = evolve(kept.item, status=ItemStatus.CANCELLED, finished_at=now)
+                state.run_items[kept.item.id] = KeptItem(item)
+                state.runs[run.id] = evolve(run, active_at=now)
         for run in self._running():
             status = run_status(run.counts)
             if status is not RunStatus.RUNNING:
@@ -230,7 +235,7 @@ class MemoryRuns:
         self.close_finished(now)
         return self.get(run_id)
 
-    def reopen(self, run_id: int) -> Run:
+    def reopen(self, run_id: int, now: datetime) -> Run:
         state = self._work.write()
         run = self.get(run_id)
         if run.status is RunStatus.RUNNING:
@@ -252,6 +257,7 @@ class MemoryRuns:
         state.runs[run_id] = evolve(
             state.runs[run_id],
             status=RunStatus.RUNNING,
+            active_at=now,
             finished_at=None,
             cancel_requested_at=None,
         )
@@ -304,6 +310,7 @@ def _claimed(state: State) -> list[KeptItem]:
 
 def _waiting(state: State, item: RunItem) -> Waiting:
     instance = state.instances[item.instance_id]
+    last = instance.last_sync
     return Waiting(
         item.id,
         item.run_id,
@@ -311,6 +318,7 @@ def _waiting(state: State, item: RunItem) -> Waiting:
         instance.db_type,
         host_of(instance.address),
         instance.zone,
+        is_suspect=last is not None and last.scenario is Scenario.CONNECT_FAILED,
     )
 
 
@@ -319,11 +327,7 @@ def _is_leased(state: State, instance_id: int) -> bool:
     return held is not None and held.owner is not None and held.expires > time.monotonic()
 
 
-def _cancelled(kept: KeptItem, now: datetime) -> KeptItem:
-    return KeptItem(evolve(kept.item, status=ItemStatus.CANCELLED, finished_at=now))
-
-
-def _ended(kept: KeptItem, end: ItemEnd, now: datetime) -> KeptItem:
+def _end(state: State, kept: KeptItem, end: ItemEnd, now: datetime) -> None:
     item = evolve(
         kept.item,
         status=end.status,
@@ -335,4 +339,5 @@ def _ended(kept: KeptItem, end: ItemEnd, now: datetime) -> KeptItem:
         duration_ms=end.duration_ms,
         finished_at=None if end.status is ItemStatus.PENDING else now,
     )
-    return KeptItem(item, not_before=time.monotonic() + end.retry_seconds)
+    state.run_items[item.id] = KeptItem(item, not_before=time.monotonic() + end.retry_seconds)
+    state.runs[item.run_id] = evolve(state.runs[item.run_id], active_at=now)

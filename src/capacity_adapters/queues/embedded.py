@@ -82,7 +82,6 @@ class _Crew:
     news: Callable[[bool], None]
     _stopping: bool = field(default=False, init=False)
     _words: "SimpleQueue[End | None]" = field(factory=SimpleQueue, init=False)
-    _owner: str = field(factory=lambda: uuid4().hex, init=False)
     _begun: dict[int, _Begun] = field(factory=dict, init=False)
     _ends: list[End] = field(factory=list, init=False)
     _ahead: int = field(default=0, init=False)
@@ -196,10 +195,7 @@ class _Crew:
         taken = {each.item_id: each for each in self.backlog.take(running, slots)}
         if not taken:
             return False
-        owner = self._owner
-        self._owner = uuid4().hex  # what an error hid from us must not be renewed for ever
-        claims = self.fleet.claim(taken, owner, keeper.seconds)
-        self._owner = owner
+        claims = self.fleet.claim(taken, uuid4().hex, keeper.seconds)
         for claim in claims:
             future = pool.submit(self._collect, claim, keeper)
             self._begun[claim.item_id] = _Begun(claim, taken[claim.item_id], future)

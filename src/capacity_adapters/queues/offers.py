@@ -176,13 +176,15 @@ class Enqueuer:
         items = [str(each.item_id) for each in taken]
         rows = self._connector.execute_query_all(_WAIT_ALREADY, items=items)
         there = {row["item_id"] for row in rows}
-        by_queue: defaultdict[str, list[JSONDict]] = defaultdict(list)
+        by_place: defaultdict[tuple[str, int], list[JSONDict]] = defaultdict(list)
         for each in taken:
             if str(each.item_id) not in there:
-                by_queue[queue_of(each.zone)].append({"item_id": each.item_id})
-        for queue, jobs in by_queue.items():
-            self._app.configure_task(TASK, queue=queue).batch_defer(*jobs)
-        return sum(map(len, by_queue.values()))
+                place = queue_of(each.zone), -int(each.is_suspect)  # the dead come last
+                by_place[place].append({"item_id": each.item_id})
+        for (queue, priority), jobs in by_place.items():
+            task = self._app.configure_task(TASK, queue=queue, priority=priority)
+            task.batch_defer(*jobs)
+        return sum(map(len, by_place.values()))
 
     def clean(self) -> None:
         """Take back what dead workers held, in our tables and in the queue's. Raises StoreError."""

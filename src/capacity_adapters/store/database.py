@@ -36,12 +36,13 @@ MOMENT_SECONDS: Final = 0.1  # than another is opened, which costs the server mo
 TURNS: Final = frozenset({"few", "turn"})  # what ends when a connection is given back
 TRUSTED_SECONDS: Final = 1.0  # a connection used that recently is not asked whether it lives
 # A plan made while the store was small is 100 times too slow on a large one: plan anew. Compiling
-# a statement just in time takes a second, which none of ours is worth.
+# a statement just in time takes a second, which none of ours is worth. A process that was frozen
+# in mid-transaction holds up the others no longer than they are patient.
 POSTGRESQL_OPTIONS: Final = {
     "application_name": "capacity-sync",
     "connect_timeout": "10",
     "options": f"-c lock_timeout={PATIENCE_SECONDS}s -c statement_timeout=120s "
-    "-c idle_in_transaction_session_timeout=120s -c plan_cache_mode=force_custom_plan -c jit=off",
+    "-c idle_in_transaction_session_timeout=20s -c plan_cache_mode=force_custom_plan -c jit=off",
 }
 
 

@@ -28,8 +28,8 @@ FROM instances WHERE is_active AND deleted_at IS NULL
 """)
 START: Final = portable("""
 INSERT INTO runs
-    (trigger, requested_by, selection, selection_digest, status, started_at, item_count)
-VALUES (:trigger, :requested_by, :selection, :digest, 'running', :at, :items)
+    (trigger, requested_by, selection, selection_digest, status, started_at, active_at, item_count)
+VALUES (:trigger, :requested_by, :selection, :digest, 'running', :at, :at, :items)
 ON CONFLICT (selection_digest) WHERE status = 'running' DO NOTHING RETURNING id
 """)
 ADD_ITEMS: Final = portable("""
@@ -37,7 +37,8 @@ INSERT INTO run_items (run_id, instance_id, status)
 SELECT :run_id, CAST(item.value ->> 0 AS BIGINT), 'pending' FROM {items} WHERE true
 """)
 _PLACES: Final = """
-SELECT run_items.id, run_items.run_id, run_items.instance_id, db_type, host, zone
+SELECT run_items.id, run_items.run_id, run_items.instance_id, db_type, host, zone,
+    coalesce(last_sync_scenario, '') = 'connect_failed' AS is_suspect
 FROM run_items JOIN instances ON instances.id = run_items.instance_id
 WHERE """
 _WAITING: Final = """run_items.status = 'pending' AND not_before <= {now} AND NOT EXISTS (
@@ -48,7 +49,8 @@ _IN_ZONES: Final = """ AND zone IN (
     SELECT item.value ->> 1 FROM {items} WHERE item.value ->> 0 = 'zone')"""
 _NOT_FULL: Final = """ AND NOT EXISTS (SELECT 1 FROM {items}
     WHERE item.value ->> 0 = 'host' AND item.value ->> 1 = lower(host)
-        OR item.value ->> 0 = 'engine' AND item.value ->> 1 = db_type)"""
+        OR item.value ->> 0 = 'engine' AND item.value ->> 1 = db_type
+        OR item.value ->> 0 = 'suspects' AND last_sync_scenario = 'connect_failed')"""
 _FIRST: Final = " ORDER BY run_items.id LIMIT :most"
 CLAIM: Final = portable("""
 UPDATE run_items SET status = 'running', reason = NULL, attempts = attempts + 1, owner = :owner,
@@ -157,6 +159,7 @@ def run_of(row: Row[Any]) -> Run:
         selection=Selection.of_key(row.selection),
         status=row.status,
         started_at=row.started_at,
+        active_at=row.active_at,
         finished_at=row.finished_at,
         cancel_requested_at=row.cancel_requested_at,
         counts=ItemCounts(
@@ -193,4 +196,6 @@ def item_of(row: Row[Any]) -> RunItem:
 
 def waiting_of(row: Row[Any]) -> Waiting:
     host = None if row.host is None else row.host.lower()
-    return Waiting(row.id, row.run_id, row.instance_id, row.db_type, host, row.zone)
+    return Waiting(
+        row.id, row.run_id, row.instance_id, row.db_type, host, row.zone, bool(row.is_suspect)
+    )

@@ -154,6 +154,7 @@ class StoreRuns:
         zones = [("zone", zone) for zone in wanted.zones]
         full = [("host", host) for host in wanted.full.hosts]
         full += [("engine", db_type) for db_type in wanted.full.db_types]
+        full += [("suspects", "")] * wanted.full.suspects
         asked: dict[str, object] = {"most": limit}
         if wanted.run_id is not None:
             asked["run_id"] = sought(wanted.run_id)
@@ -216,16 +217,16 @@ class StoreRuns:
             _hold(connection, {claim.run_id for claim, _ in ended})
             asked = {"doc": doc, "at": now}
             rows = connection.execute(statement_for(FINISH, connection), asked).all()
-            _count_ends(connection, rows)
+            _count_ends(connection, rows, now)
 
     def requeue_expired(self, now: datetime, most_attempts: int) -> int:
         with self._work.write() as connection:
             silent = connection.scalars(statement_for(SILENT, connection)).all()
-            _hold(connection, silent)
+            silent = _hold(connection, silent, skip_locked=True)  # the next beat comes
             doc = as_doc((run_id,) for run_id in silent)
             asked = {"at": now, "most": most_attempts, "doc": doc}
             rows = connection.execute(statement_for(REQUEUE, connection), asked).all()
-            _count_ends(connection, rows)
+            _count_ends(connection, rows, now)
         return len(rows)
 
     def close_finished(self, now: datetime) -> Sequence[Run]:
@@ -246,7 +247,7 @@ class StoreRuns:
         self.close_finished(now)
         return self.get(run_id)
 
-    def reopen(self, run_id: int) -> Run:
+    def reopen(self, run_id: int, now: datetime) -> Run:
         with self._work.write() as connection:
             _hold(connection, [run_id])
             run = _run(connection, run_id)
@@ -259,6 +260,7 @@ class StoreRuns:
             .where(runs.c.id == run_id)
             .values(
                 status=RunStatus.RUNNING,
+                active_at=now,
                 finished_at=None,
                 cancel_requested_at=None,
                 **{status.value: 0 for status in RETRIED},
@@ -316,10 +318,12 @@ class StoreRuns:
             connection.execute(statement_for(REFUSE, connection), asked)
 
 
-def _hold(connection: Connection, run_ids: Iterable[int]) -> None:
+def _hold(
+    connection: Connection, run_ids: Iterable[int], *, skip_locked: bool = False
+) -> Sequence[int]:
     """Let nobody else end items of these runs, so that the last one sees the ends of all others."""
     asked = select(runs.c.id).where(runs.c.id.in_(map(sought, run_ids))).order_by(runs.c.id)
-    connection.execute(asked.with_for_update()).all()
+    return connection.scalars(asked.with_for_update(skip_locked=skip_locked)).all()
 
 
 def _row(connection: Connection, run_id: int) -> Row[Any]:
@@ -334,7 +338,7 @@ def _run(connection: Connection, run_id: int) -> Run:
     return run_of(_row(connection, run_id))
 
 
-def _count_ends(connection: Connection, ended: Sequence[Row[Any]]) -> None:
+def _count_ends(connection: Connection, ended: Sequence[Row[Any]], now: datetime) -> None:
     """Add them up in their runs, which we hold."""
     for run_id in {row.run_id for row in ended}:
         rows = [row for row in ended if row.run_id == run_id and row.status not in OPEN]
@@ -344,13 +348,14 @@ def _count_ends(connection: Connection, ended: Sequence[Row[Any]]) -> None:
         many["size_high"] = sum(size >> 32 for size in sizes)
         many["size_low"] = sum(size & 0xFFFF_FFFF for size in sizes)
         many["databases"] = sum(row.database_count or 0 for row in done)
-        _add(connection, run_id, many)
+        _add(connection, run_id, many, now)
 
 
-def _add(connection: Connection, run_id: int, many: Mapping[str, int]) -> None:
+def _add(connection: Connection, run_id: int, many: Mapping[str, int], now: datetime) -> None:
     more = {runs.c[name]: runs.c[name] + number for name, number in many.items() if number}
-    if more:
-        connection.execute(update(runs).where(runs.c.id == run_id).values(more))
+    connection.execute(
+        update(runs).where(runs.c.id == run_id).values({**more, runs.c.active_at: now})
+    )
 
 
 def _without_pending(connection: Connection, row: Row[Any], now: datetime) -> Run:
@@ -358,7 +363,8 @@ def _without_pending(connection: Connection, row: Row[Any], now: datetime) -> Ru
     if row.cancel_requested_at is not None:
         asked = {"run_id": row.id, "at": now}
         many = connection.execute(statement_for(CANCEL, connection), asked).rowcount
-        _add(connection, row.id, {"cancelled": many})
+        if many:
+            _add(connection, row.id, {"cancelled": many}, now)
     return _run(connection, row.id)
 
 

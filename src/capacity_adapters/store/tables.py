@@ -264,6 +264,7 @@ runs = Table(
     Column("selection_digest", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
+    Column("active_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
     Column("cancel_requested_at", UtcDateTime),
     Column("item_count", Integer, nullable=False),

@@ -81,6 +81,10 @@ ANSWERS: Final[Mapping[str, Translation]] = MappingProxyType(
         "error.run_nothing_to_retry": Translation(
             "运行中没有可重试的实例", "The run has nothing to do again"
         ),
+        "error.run_cancelling": Translation(
+            "运行 {id} 正在取消, 请在其结束后再试",
+            "Run {id} is being cancelled: try again when it has ended",
+        ),
         "error.run_other_running": Translation(
             "同样范围的另一次运行正在进行", "Another run of the same selection is running"
         ),

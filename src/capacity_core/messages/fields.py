@@ -43,6 +43,9 @@ FIELDS: Final[Mapping[str, Translation]] = MappingProxyType(
             "{field} 中的 {value} 无效: 须为 1 到 63 个字母, 数字或 _ . : / -, 最多 50 个",
             "{value} in {field}: 1 to 63 letters, digits or _ . : / -, and at most 50 of them",
         ),
+        "field.instances_missing": Translation(
+            "没有这些编号的活跃实例: {ids}", "No active instance has the id {ids}"
+        ),
         "field.timezone": Translation("未知时区 {value}", "Unknown time zone {value}"),
         "field.tls": Translation("TLS 模式须为 {known} 之一", "The TLS mode is one of {known}"),
         "field.tls_pair": Translation(

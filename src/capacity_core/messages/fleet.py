@@ -29,6 +29,11 @@ FLEET: Final[Mapping[str, Translation]] = MappingProxyType(
             "存储或服务出错: 查看日志, 再重试该运行",
             "The store or the service failed: look into the log, then retry the run",
         ),
+        "item.credential_unavailable": Translation(
+            "无法读取实例的密码: 提供其引用的变量或文件, 或检查加密密钥",
+            "The instance's password could not be read: provide the variable or file that it"
+            " refers to, or check the secret key",
+        ),
         "item.same_credential": Translation(
             "上次登录被拒绝, 凭据此后未变, 为免账号被锁未再尝试: 更新实例的凭据;"
             " 若已在服务器上修复, 单独同步该实例一次",

@@ -23,6 +23,7 @@ def upgrade() -> None:
         sa.Column("selection_digest", sa.Text, nullable=False),
         sa.Column("status", sa.Text, nullable=False),
         sa.Column("started_at", TIME, nullable=False),
+        sa.Column("active_at", TIME, nullable=False),
         sa.Column("finished_at", TIME),
         sa.Column("cancel_requested_at", TIME),
         sa.Column("item_count", sa.Integer, nullable=False),
