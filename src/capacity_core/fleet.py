@@ -4,16 +4,16 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from types import MappingProxyType
 from typing import Final, Protocol
 
 from attrs import evolve, frozen
 
+from capacity_core.attempts import MOST_ATTEMPTS, again, end_of
 from capacity_core.dispatch import ANYTHING, Wanted
 from capacity_core.errors import ConflictError, InvalidInputError, NotFoundError, StoreError
 from capacity_core.instances import check_labels, engine_for
 from capacity_core.messages import text
-from capacity_core.model import MAX_BYTES, EngineFacts, Instance, Reason, Scenario
+from capacity_core.model import EngineFacts, Instance, Reason, Scenario
 from capacity_core.ports import Begin, Clock, LeaseKeeper, UnitOfWork
 from capacity_core.reads import Page, Paging
 from capacity_core.result import InstanceCapacitySyncActionResult
@@ -33,19 +33,6 @@ from capacity_core.runs import (
 
 log = logging.getLogger(__name__)
 
-# Reasons that may pass by themselves, and after how many seconds each attempt is made again. A
-# time-out is not among them: it has cost a whole deadline already, and tomorrow is another run.
-RETRIES: Final[Mapping[Reason, tuple[float, ...]]] = MappingProxyType(
-    {
-        Reason.REFUSED: (1.0, 4.0),
-        Reason.UNREACHABLE: (1.0, 4.0),
-        Reason.NAME_RESOLUTION: (1.0, 4.0),
-        Reason.CONNECTION_LOST: (1.0, 4.0),
-        Reason.TOO_MANY_CONNECTIONS: (2.0, 4.0, 8.0),
-    }
-)
-MOST_ATTEMPTS: Final = 5
-BUSY_SECONDS: Final = 2.0
 MISSING_TOLD: Final = 10
 
 
@@ -271,10 +258,10 @@ class CapacityFleet:
         except NotFoundError:
             return ItemEnd(status=ItemStatus.SKIPPED, reason=ItemReason.INSTANCE_MISSING)
         except ConflictError:
-            return _again(claim.attempt, ItemReason.INSTANCE_MOVED)
+            return again(claim.attempt, ItemReason.INSTANCE_MOVED)
         except StoreError:
             log.warning("sync of instance %s: the store failed", claim.instance_id, exc_info=True)
-            return _again(claim.attempt, ItemReason.INTERNAL_ERROR)
+            return again(claim.attempt, ItemReason.INTERNAL_ERROR)
         return end
 
     def _refused(self, claim: Claim) -> Reason | None:
@@ -300,35 +287,6 @@ class CapacityFleet:
         with self.begin() as work:
             work.runs.refuse_credential(asked.id, mark)
             work.commit()
-
-
-def end_of(result: InstanceCapacitySyncActionResult, attempt: int) -> ItemEnd:
-    """Say how a sync ended an item's attempt (the first is 1)."""
-    if result.success:
-        total = result.total_size_bytes
-        return ItemEnd(
-            status=ItemStatus.COMPLETED,
-            database_count=len(result.report.sizes),
-            unmeasured_count=len(result.report.unmeasured),
-            size_bytes=total if total <= MAX_BYTES else None,
-        )
-    if result.scenario is Scenario.IN_PROGRESS:
-        return ItemEnd(
-            status=ItemStatus.PENDING,
-            reason=ItemReason.SYNC_IN_PROGRESS,
-            retry_seconds=BUSY_SECONDS,
-        )
-    reason = result.failure.reason if result.failure else Reason.OTHER
-    delays = RETRIES.get(reason, ())
-    if attempt <= len(delays):
-        return ItemEnd(status=ItemStatus.PENDING, reason=reason, retry_seconds=delays[attempt - 1])
-    return ItemEnd(status=ItemStatus.FAILED, reason=reason)
-
-
-def _again(attempt: int, reason: ItemReason) -> ItemEnd:
-    if attempt < MOST_ATTEMPTS:
-        return ItemEnd(status=ItemStatus.PENDING, reason=reason, retry_seconds=BUSY_SECONDS)
-    return ItemEnd(status=ItemStatus.FAILED, reason=reason)
 
 
 def _milliseconds(began: datetime, ended: datetime) -> int:

@@ -19,7 +19,7 @@ from tests.cli.conftest import PROGRAM, Cli, Said, on_a_terminal
 from tests.faults.listeners import closed, garbage, listening
 from tests.servers import Server
 
-import capacity_core.fleet
+import capacity_core.attempts
 from capacity_adapters.cli import driving, run_reports
 from capacity_adapters.cli.output import note
 from capacity_adapters.cli.run_reports import progress_line
@@ -46,7 +46,7 @@ class Start(Protocol):
 @pytest.fixture(autouse=True)
 def _nothing_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     """A refused port would be tried for five seconds."""
-    monkeypatch.setattr(capacity_core.fleet, "RETRIES", {})
+    monkeypatch.setattr(capacity_core.attempts, "RETRIES", {})
 
 
 def add(cli: Cli, url: str, *options: str) -> None:

@@ -11,6 +11,7 @@ from tests.stores import add_instance, running_of
 
 from capacity_adapters.memory import MemoryStore
 from capacity_core.application import CapacityApplication
+from capacity_core.attempts import BUSY_SECONDS, MOST_ATTEMPTS, RETRIES, end_of
 from capacity_core.decisions import DECISIONS
 from capacity_core.dispatch import Wanted
 from capacity_core.errors import (
@@ -19,13 +20,7 @@ from capacity_core.errors import (
     NotFoundError,
     StoreError,
 )
-from capacity_core.fleet import (
-    BUSY_SECONDS,
-    MOST_ATTEMPTS,
-    RETRIES,
-    CapacityFleet,
-    end_of,
-)
+from capacity_core.fleet import CapacityFleet
 from capacity_core.messages import text
 from capacity_core.model import (
     MAX_BYTES,

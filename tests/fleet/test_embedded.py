@@ -22,10 +22,10 @@ from tests.fleet.crews import (
 from tests.stores import AnyStore
 
 from capacity_adapters.memory import MemoryStore
-from capacity_adapters.queues import embedded
+from capacity_adapters.queues import collecting, embedded
 from capacity_adapters.queues.embedded import EmbeddedWorkers
 from capacity_adapters.queues.heartbeat import Heartbeat
-from capacity_core import fleet
+from capacity_core import attempts
 from capacity_core.application import CapacityApplication
 from capacity_core.dispatch import Limits
 from capacity_core.errors import NotFoundError, StoreError, SyncInProgressError
@@ -64,7 +64,7 @@ def wait_for(happened: Callable[[], object]) -> None:
 def test_every_item_ends_with_its_reason(
     store: AnyStore, targets: Targets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fleet, "RETRIES", {Reason.REFUSED: (0.01, 0.01)})
+    monkeypatch.setattr(attempts, "RETRIES", {Reason.REFUSED: (0.01, 0.01)})
     targets.plays = {"i3": refused(1), "i5": refused(9)}
     application = an_application(store, targets)
     seen: list[Run] = []
@@ -326,7 +326,7 @@ def test_ends_outlast_a_store_that_is_down(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(embedded, "FIRST_BACK_OFF", 0.01)
+    monkeypatch.setattr(collecting, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(embedded, "LOOK_SECONDS", 0.0)
     outage = Outage(memory.begin)
     application = evolve(memory, begin=outage.failing)
@@ -344,7 +344,7 @@ def test_ends_outlast_a_store_that_is_down(
         outage.is_down.clear()
 
     targets.meanwhile = fail
-    monkeypatch.setattr(fleet, "BUSY_SECONDS", 0.01)
+    monkeypatch.setattr(attempts, "BUSY_SECONDS", 0.01)
     mending = threading.Thread(target=mend)
     mending.start()
     with caplog.at_level(logging.WARNING):
@@ -361,8 +361,9 @@ def test_a_store_that_stays_down_does_not_keep_us(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    for name in ("FIRST_BACK_OFF", "LAST_BACK_OFF", "POLL_SECONDS"):
-        monkeypatch.setattr(embedded, name, 0.01)
+    for name in ("FIRST_PAUSE", "LAST_PAUSE"):
+        monkeypatch.setattr(collecting, name, 0.01)
+    monkeypatch.setattr(embedded, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(embedded, "LAST_WORDS_SECONDS", 0.1)
     outage = Outage(memory.begin)
     application = evolve(memory, begin=outage.failing)

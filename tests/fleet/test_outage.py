@@ -7,10 +7,10 @@ from tests.fleet.crews import PATIENCE, Targets, a_run, an_application, items_of
 from tests.servers import start_postgres, temporary
 from tests.stores import rows
 
-from capacity_adapters.queues import embedded
+from capacity_adapters.queues import collecting
 from capacity_adapters.queues.embedded import EmbeddedWorkers
 from capacity_adapters.store import open_store
-from capacity_core import fleet
+from capacity_core import attempts
 from capacity_core.dispatch import Limits
 from capacity_core.runs import ItemStatus, RunStatus
 
@@ -20,8 +20,8 @@ LASTING = ("-c", "synchronous_commit=on")  # else it may forget what it has conf
 
 @pytest.mark.live
 def test_a_run_outlasts_its_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "FIRST_BACK_OFF", 0.05)
-    monkeypatch.setattr(fleet, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(collecting, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(attempts, "BUSY_SECONDS", 0.1)
     with temporary(start_postgres, options=LASTING) as server:
         url = server.url("postgres")
         store = open_store(url)

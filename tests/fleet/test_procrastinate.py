@@ -19,7 +19,7 @@ from tests.servers import Server
 from tests.stores import url_of
 
 from capacity_adapters.engines.memory import MemoryCoordinator
-from capacity_adapters.queues import offers, procrastinate
+from capacity_adapters.queues import collecting, procrastinate
 from capacity_adapters.queues.offers import SCHEMA, Enqueuer, create_queue, queue_of
 from capacity_adapters.queues.procrastinate import ProcrastinateWorkers
 from capacity_adapters.settings import Settings, read_settings
@@ -270,7 +270,7 @@ def failing(place: Place, fails: Callable[[], bool]) -> dict[str, Any]:
 def test_an_end_is_written_again_until_the_store_takes_it(
     place_of: Callable[..., Place], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(procrastinate, "FIRST_BACK_OFF", 0.001)
+    monkeypatch.setattr(collecting, "FIRST_PAUSE", 0.001)
     place = place_of(1)
     begun = iter([False, True, True, False])  # a claim, and three times its end
     place.workers(**failing(place, lambda: next(begun))).collect(item_of(place), Keeper())
@@ -282,7 +282,7 @@ def test_while_it_stops_it_does_not_write_again_for_ever(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(procrastinate, "FIRST_BACK_OFF", 0.001)
+    monkeypatch.setattr(collecting, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(procrastinate, "LAST_WORDS_SECONDS", 0.0)
     place = place_of(1)
     calls = iter(range(100))
@@ -343,7 +343,7 @@ def test_offering_goes_on_after_the_store_failed(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(offers, "FIRST_BACK_OFF", 0.001)
+    monkeypatch.setattr(collecting, "FIRST_PAUSE", 0.001)
     place = place_of(2)
     outcomes = iter([True, True, *[False] * 1000])
     application = evolve(place.application, **failing(place, lambda: next(outcomes)))

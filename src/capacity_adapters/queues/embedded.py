@@ -13,12 +13,13 @@ from uuid import uuid4
 from attrs import define, field, frozen
 
 from capacity_adapters.queues.backlog import Backlog
+from capacity_adapters.queues.collecting import BROKEN, LAST_WORDS_SECONDS, collected, longer
 from capacity_adapters.queues.heartbeat import LEASE_SECONDS, Heartbeat
 from capacity_core.dispatch import Full, Limits, Wanted
 from capacity_core.errors import StoreError
 from capacity_core.fleet import CapacityFleet
 from capacity_core.ports import LeaseKeeper, Leases
-from capacity_core.runs import Claim, ItemEnd, ItemReason, ItemStatus, Run, RunStatus, Waiting
+from capacity_core.runs import Claim, ItemEnd, ItemStatus, Run, RunStatus, Waiting
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +29,9 @@ AHEAD_SECONDS: Final = 0.5  # of work,
 AHEAD: Final = 2  # at most so many items for each worker,
 MOST_FOR_FEW: Final = 16  # or so many for one
 MOST_LOOKS: Final = 5  # of which others may take all that was seen
-FIRST_BACK_OFF: Final = 0.5
-LAST_BACK_OFF: Final = 10.0
-LAST_WORDS_SECONDS: Final = 10.0  # for a store that fails while we stop
 LOOK_SECONDS: Final = 0.2  # between two looks at a run
 LOOK_SHARE: Final = 10  # of the time that a look takes
 
-BROKEN: Final = ItemEnd(status=ItemStatus.FAILED, reason=ItemReason.INTERNAL_ERROR)
 GIVEN_BACK: Final = ItemEnd(status=ItemStatus.PENDING)
 
 Word = TypeVar("Word")
@@ -143,7 +140,7 @@ class _Crew:
             if not self._stopping:
                 self._begin_more(pool, keeper)
         except Exception as error:  # nobody is above this thread, and nothing may be lost
-            self._back_off = min(self._back_off * 2 or FIRST_BACK_OFF, LAST_BACK_OFF)
+            self._back_off = longer(self._back_off)
             self._rest_until = monotonic() + self._back_off
             self._ahead = 0
             shown = None if isinstance(error, StoreError) else error
@@ -204,11 +201,8 @@ class _Crew:
     def _collect(self, claim: Claim, keeper: LeaseKeeper) -> None:
         end = BROKEN
         try:
-            end = self.fleet.collect(claim, keeper)
-        except Exception:  # whatever is wrong with one instance, the others go on
-            error_id = uuid4().hex
-            log.exception("sync of instance %s failed (%s)", claim.instance_id, error_id)
-        finally:
+            end = collected(self.fleet, claim, keeper)
+        finally:  # or the item would seem to run for ever
             self._words.put((claim, end))
 
 

@@ -20,6 +20,7 @@ from procrastinate.exceptions import ProcrastinateException
 from procrastinate.schema import SchemaManager
 from procrastinate.types import JSONDict
 
+from capacity_adapters.queues.collecting import longer
 from capacity_adapters.queues.heartbeat import BEATS_A_LEASE, LEASE_SECONDS
 from capacity_core.errors import StoreError
 from capacity_core.fleet import CapacityFleet
@@ -35,8 +36,6 @@ CHANNEL_BYTES: Final = 63 - len("procrastinate_queue_v1#")  # PostgreSQL refuses
 BATCH: Final = 500
 ENQUEUE_SECONDS: Final = 1.0
 OFFERED_SECONDS: Final = 120.0  # then an item that nobody took is offered again
-FIRST_BACK_OFF: Final = 0.5
-LAST_BACK_OFF: Final = 10.0
 
 # How psycopg connects to the store.
 Server = Mapping[str, Any]
@@ -151,7 +150,7 @@ class Enqueuer:
                     self.clean()
                     cleaned_at = monotonic()
             except Exception as error:  # nobody is above this thread
-                back_off = min(back_off * 2 or FIRST_BACK_OFF, LAST_BACK_OFF)
+                back_off = longer(back_off)
                 shown = None if isinstance(error, StoreError) else error
                 log.warning("offering waits %.1f seconds: %s", back_off, error, exc_info=shown)
             else:

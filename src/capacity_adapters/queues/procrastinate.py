@@ -15,11 +15,10 @@ from attrs import define, field
 from procrastinate import App, PsycopgConnector
 from procrastinate.app import WorkerOptions
 
+from capacity_adapters.queues.collecting import LAST_WORDS_SECONDS, collected, longer
 from capacity_adapters.queues.heartbeat import BEATS_A_LEASE, LEASE_SECONDS, Heartbeat
 from capacity_adapters.queues.offers import (
     ENQUEUE_SECONDS,
-    FIRST_BACK_OFF,
-    LAST_BACK_OFF,
     OFFERED_SECONDS,
     SCHEMA,
     TASK,
@@ -30,12 +29,11 @@ from capacity_adapters.queues.offers import (
 from capacity_core.errors import StoreError
 from capacity_core.fleet import CapacityFleet
 from capacity_core.ports import LeaseKeeper, Leases
-from capacity_core.runs import Claim, ItemEnd, ItemReason, ItemStatus
+from capacity_core.runs import Claim, ItemEnd
 
 log = logging.getLogger(__name__)
 
-LAST_WORDS_SECONDS: Final = 10.0  # for a store that fails while we stop
-BROKEN: Final = ItemEnd(status=ItemStatus.FAILED, reason=ItemReason.INTERNAL_ERROR)
+LASTED_SECONDS: Final = 10.0  # a worker that did so begins anew without a pause
 
 
 @define(eq=False)
@@ -97,9 +95,7 @@ class ProcrastinateWorkers:
                     self._loop.run_until_complete(self._until_stopped(queues, pool, keeper))
                 except Exception:  # nobody is above this thread, and the store may come back
                     log.warning("the queue's worker failed; another begins", exc_info=True)
-                lasted = monotonic() - began
-                back_off = min(back_off * 2, LAST_BACK_OFF) if lasted < LAST_BACK_OFF else 0.0
-                back_off = back_off or FIRST_BACK_OFF
+                back_off = longer(back_off if monotonic() - began < LASTED_SECONDS else 0.0)
 
     async def _until_stopped(
         self, queues: Sequence[str] | None, pool: ThreadPoolExecutor, keeper: LeaseKeeper
@@ -143,23 +139,15 @@ class ProcrastinateWorkers:
         self._owners.add(owner)
         try:
             for claim in self._fleet.claim([item_id], owner, keeper.seconds):
-                self._finish(claim, self._collected(claim, keeper))
+                self._finish(claim, collected(self._fleet, claim, keeper))
         except StoreError as error:
             log.warning("item %s: %s", item_id, error)
         finally:
             self._owners.discard(owner)
 
-    def _collected(self, claim: Claim, keeper: LeaseKeeper) -> ItemEnd:
-        try:
-            return self._fleet.collect(claim, keeper)
-        except Exception:  # whatever is wrong with one instance, the others go on
-            error_id = uuid4().hex
-            log.exception("sync of instance %s failed (%s)", claim.instance_id, error_id)
-            return BROKEN
-
     def _finish(self, claim: Claim, end: ItemEnd) -> None:
         """Write how it ended, however often the store fails. Raises StoreError while we stop."""
-        back_off, until = FIRST_BACK_OFF, None
+        back_off, until = longer(0.0), None
         while True:
             try:
                 self._fleet.finish([(claim, end)])
@@ -170,6 +158,6 @@ class ProcrastinateWorkers:
                         raise
                 log.warning("the end of item %s waits: %s", claim.item_id, error)
                 threading.Event().wait(back_off)
-                back_off = min(back_off * 2, LAST_BACK_OFF)
+                back_off = longer(back_off)
             else:
                 return

@@ -1,18 +1,23 @@
 """Runs and their items, as rows; claims are timed by the store's own clock."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
-from attrs import evolve, frozen
-from sqlalchemy import Connection, Row, delete, func, select, update
+from attrs import frozen
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
+from capacity_adapters.store.run_counts import (
+    close,
+    count_ends,
+    hold,
+    row_by_id,
+    run_by_id,
+    without_pending,
+)
 from capacity_adapters.store.run_rows import (
     ADD_ITEMS,
-    CANCEL,
     CANDIDATES,
     CLAIM,
     CLOSABLE,
@@ -43,12 +48,11 @@ from capacity_adapters.store.tables import (
 )
 from capacity_adapters.store.work import Work
 from capacity_core.dispatch import ANYTHING, Wanted
-from capacity_core.errors import ConflictError, NotFoundError, StoreError
+from capacity_core.errors import ConflictError, StoreError
 from capacity_core.messages import text
 from capacity_core.model import Reason
 from capacity_core.reads import Page, Paging
 from capacity_core.runs import (
-    OPEN,
     RETRIED,
     RUN_MOVES,
     Candidate,
@@ -63,7 +67,6 @@ from capacity_core.runs import (
     Trigger,
     Waiting,
     reason_of,
-    run_status,
 )
 
 
@@ -106,14 +109,14 @@ class StoreRuns:
                     break
                 running = connection.execute(there).scalar()
                 if running is not None:  # else it has ended meanwhile
-                    return _run(connection, running), False
+                    return run_by_id(connection, running), False
             doc = as_doc((each,) for each in instance_ids)
             connection.execute(statement_for(ADD_ITEMS, connection), {"run_id": run_id, "doc": doc})
-            return _run(connection, run_id), True
+            return run_by_id(connection, run_id), True
 
     def get(self, run_id: int) -> Run:
         with self._work.read() as connection:
-            return _run(connection, run_id)
+            return run_by_id(connection, run_id)
 
     def page(self, paging: Paging) -> Page[Run]:
         asked = RUNS.order_by(runs.c.id.desc()).limit(paging.limit).offset(paging.offset)
@@ -135,7 +138,7 @@ class StoreRuns:
             .order_by(run_items.c.id)
         )
         with self._work.read() as connection:
-            counts = _run(connection, run_id).counts
+            counts = run_by_id(connection, run_id).counts
             rows = connection.execute(asked).all()
         total = counts.total if status is None else getattr(counts, status)
         return Page(tuple(map(item_of, rows)), total, paging)
@@ -214,31 +217,31 @@ class StoreRuns:
             for claim, end in ended
         )
         with self._work.write() as connection:
-            _hold(connection, {claim.run_id for claim, _ in ended})
+            hold(connection, {claim.run_id for claim, _ in ended})
             asked = {"doc": doc, "at": now}
             rows = connection.execute(statement_for(FINISH, connection), asked).all()
-            _count_ends(connection, rows, now)
+            count_ends(connection, rows, now)
 
     def requeue_expired(self, now: datetime, most_attempts: int) -> int:
         with self._work.write() as connection:
             silent = connection.scalars(statement_for(SILENT, connection)).all()
-            silent = _hold(connection, silent, skip_locked=True)  # the next beat comes
+            silent = hold(connection, silent, skip_locked=True)  # the next beat comes
             doc = as_doc((run_id,) for run_id in silent)
             asked = {"at": now, "most": most_attempts, "doc": doc}
             rows = connection.execute(statement_for(REQUEUE, connection), asked).all()
-            _count_ends(connection, rows, now)
+            count_ends(connection, rows, now)
         return len(rows)
 
     def close_finished(self, now: datetime) -> Sequence[Run]:
         with self._work.write() as connection:
             held = connection.execute(CLOSABLE).all()
-            found = [_without_pending(connection, row, now) for row in held]
-            return [_close(connection, run, now) for run in found if not run.counts.open]
+            found = [without_pending(connection, row, now) for row in held]
+            return [close(connection, run, now) for run in found if not run.counts.open]
 
     def cancel(self, run_id: int, now: datetime) -> Run:
         with self._work.write() as connection:
-            _hold(connection, [run_id])
-            row = _row(connection, run_id)
+            hold(connection, [run_id])
+            row = row_by_id(connection, run_id)
             if row.status != RunStatus.RUNNING:
                 raise ConflictError(text("error.run_ended", status=row.status))
             if row.cancel_requested_at is None:
@@ -249,8 +252,8 @@ class StoreRuns:
 
     def reopen(self, run_id: int, now: datetime) -> Run:
         with self._work.write() as connection:
-            _hold(connection, [run_id])
-            run = _run(connection, run_id)
+            hold(connection, [run_id])
+            run = run_by_id(connection, run_id)
         if run.status is RunStatus.RUNNING:
             return run
         if RunStatus.RUNNING not in RUN_MOVES[run.status]:
@@ -316,60 +319,3 @@ class StoreRuns:
         with self._work.write() as connection:
             asked = {"instance_id": instance_id, "mark": mark}
             connection.execute(statement_for(REFUSE, connection), asked)
-
-
-def _hold(
-    connection: Connection, run_ids: Iterable[int], *, skip_locked: bool = False
-) -> Sequence[int]:
-    """Let nobody else end items of these runs, so that the last one sees the ends of all others."""
-    asked = select(runs.c.id).where(runs.c.id.in_(map(sought, run_ids))).order_by(runs.c.id)
-    return connection.scalars(asked.with_for_update(skip_locked=skip_locked)).all()
-
-
-def _row(connection: Connection, run_id: int) -> Row[Any]:
-    row = connection.execute(RUNS.where(runs.c.id == sought(run_id))).one_or_none()
-    if row is None:
-        raise NotFoundError(text("error.run_missing"))
-    return row
-
-
-def _run(connection: Connection, run_id: int) -> Run:
-    """Raises NotFoundError."""
-    return run_of(_row(connection, run_id))
-
-
-def _count_ends(connection: Connection, ended: Sequence[Row[Any]], now: datetime) -> None:
-    """Add them up in their runs, which we hold."""
-    for run_id in {row.run_id for row in ended}:
-        rows = [row for row in ended if row.run_id == run_id and row.status not in OPEN]
-        done = [row for row in rows if row.status == ItemStatus.COMPLETED]
-        sizes = [row.size_bytes or 0 for row in done]
-        many = Counter(row.status for row in rows)
-        many["size_high"] = sum(size >> 32 for size in sizes)
-        many["size_low"] = sum(size & 0xFFFF_FFFF for size in sizes)
-        many["databases"] = sum(row.database_count or 0 for row in done)
-        _add(connection, run_id, many, now)
-
-
-def _add(connection: Connection, run_id: int, many: Mapping[str, int], now: datetime) -> None:
-    more = {runs.c[name]: runs.c[name] + number for name, number in many.items() if number}
-    connection.execute(
-        update(runs).where(runs.c.id == run_id).values({**more, runs.c.active_at: now})
-    )
-
-
-def _without_pending(connection: Connection, row: Row[Any], now: datetime) -> Run:
-    """Cancel what is pending, if the run is to be cancelled."""
-    if row.cancel_requested_at is not None:
-        asked = {"run_id": row.id, "at": now}
-        many = connection.execute(statement_for(CANCEL, connection), asked).rowcount
-        if many:
-            _add(connection, row.id, {"cancelled": many}, now)
-    return _run(connection, row.id)
-
-
-def _close(connection: Connection, run: Run, now: datetime) -> Run:
-    ended = evolve(run, status=run_status(run.counts), finished_at=now)
-    values = {"status": ended.status, "finished_at": now}
-    connection.execute(update(runs).where(runs.c.id == run.id).values(values))
-    return ended
