@@ -19,8 +19,9 @@ from capacity_core.errors import InvalidInputError, NotAggregatedError
 from capacity_core.growth import CapacityGrowth
 from capacity_core.growth_reads import InstanceLabel
 from capacity_core.periods import PeriodType, period_of
-from capacity_core.reads import AggregateLevel, OldRows
+from capacity_core.reads import AggregateLevel, OldRows, Paging
 from capacity_core.retention import CapacityRetention, Pruning, first_kept_day
+from capacity_core.runs import Selection, Trigger
 
 pytestmark = pytest.mark.unit
 TODAY = NOON.date()
@@ -95,6 +96,26 @@ def test_old_days_go_in_batches_and_others_may_write_in_between(store: MemorySto
     assert pruner.prune("200d") == planned
     assert pauses.count == 4  # 199 rows, 50 at a time
     assert pruner.prune("200d") == Pruning(before, OldRows())
+
+
+def test_old_runs_go_as_well_one_at_a_time(store: MemoryStore) -> None:
+    ids = [add_instance(store, name, port=port) for port, name in enumerate("ab", 5432)]
+    pauses = Pauses()
+    pruner = retention(store, pauses)
+    ended = [on_day(FIRST), on_day(FIRST + 1), on_day(0)]
+    for moment in ended:
+        with store.begin() as work:
+            run, _ = work.runs.start(
+                Selection(), ids, trigger=Trigger.SCHEDULE, requested_by=None, now=moment.at
+            )
+            work.runs.cancel(run.id, moment.at)
+            work.commit()
+    assert pruner.plan("9999y").rows == OldRows()
+    assert pruner.plan("200d").rows == pruner.prune("200d").rows == OldRows(runs=2)
+    assert pauses.count == 2
+    with store.begin() as work:
+        [left] = work.runs.page(Paging()).rows
+    assert left.finished_at == ended[2].at
 
 
 def test_what_the_days_amount_to_is_kept_first_and_stays(store: MemoryStore) -> None:
