@@ -12,10 +12,10 @@ from capacity_core.runs import ItemEnd, ItemReason, ItemStatus
 # time-out is not among them: it has cost a whole deadline already, and tomorrow is another run.
 RETRIES: Final[Mapping[Reason, tuple[float, ...]]] = MappingProxyType(
     {
-        Reason.REFUSED: (1.0, 4.0),
-        Reason.UNREACHABLE: (1.0, 4.0),
-        Reason.NAME_RESOLUTION: (1.0, 4.0),
-        Reason.CONNECTION_LOST: (1.0, 4.0),
+        Reason.REFUSED: (1.0, 2.0),
+        Reason.UNREACHABLE: (1.0, 2.0),
+        Reason.NAME_RESOLUTION: (1.0, 2.0),
+        Reason.CONNECTION_LOST: (1.0, 2.0),
         Reason.TOO_MANY_CONNECTIONS: (2.0, 4.0, 8.0),
     }
 )

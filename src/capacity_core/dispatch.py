@@ -16,7 +16,7 @@ from capacity_core.runs import Waiting
 class Limits:
     """How many syncs run at once: in all, on one host (None: any number), of one engine.
 
-    Half of them at most are of suspects: whoever waits for the dead takes no worker from the rest.
+    A quarter is kept from suspects: however many dead are waited for, the others go on.
     """
 
     workers: int = 16
@@ -25,7 +25,7 @@ class Limits:
 
     @property
     def suspects(self) -> int:
-        return max(1, self.workers // 2)
+        return max(1, self.workers - max(1, self.workers // 4))
 
 
 @frozen

@@ -122,7 +122,7 @@ def test_a_target_that_hangs_holds_up_nobody_else(
     assert ended.status is RunStatus.COMPLETED
 
 
-def test_those_that_were_dead_the_last_time_take_half_of_the_workers_at_most(
+def test_those_that_were_dead_the_last_time_leave_workers_to_the_others(
     store: AnyStore, targets: Targets
 ) -> None:
     application = an_application(store, targets)
