@@ -1,11 +1,14 @@
 """Fixtures that any test may ask for; each server starts when the first test needs it."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 from tests.servers import Server, start_mariadb, start_postgres, temporary
 
 pytest.register_assert_rewrite("capacity_adapters.testing")
+# What a shell puts into the background ignores Ctrl-C, and so would the commands that we start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
