@@ -143,7 +143,7 @@ def test_whatever_is_asked_is_answered_as_the_schema_says(
 
     @given(case=operation.as_strategy(generation_mode=mode))
     @settings(
-        max_examples=25,
+        max_examples=15,
         deadline=None,
         derandomize=True,
         database=None,
