@@ -280,13 +280,19 @@ class CapacityFleet:
         return Reason.AUTH_FAILED
 
     def _note_refusal(self, asked: Instance) -> None:
-        """As the instance was when it was asked: whoever edits it meanwhile has it tried again."""
-        mark = self.credential_mark(asked)
-        if mark is None:
-            return
-        with self.begin() as work:
-            work.runs.refuse_credential(asked.id, mark)
-            work.commit()
+        """As the instance was when it was asked: whoever edits it meanwhile has it tried again.
+
+        Best effort: were the item given back for the store's sake, the login would be tried again.
+        """
+        try:
+            mark = self.credential_mark(asked)
+            if mark is None:
+                return
+            with self.begin() as work:
+                work.runs.refuse_credential(asked.id, mark)
+                work.commit()
+        except StoreError:
+            log.warning("the refused login of instance %s was not noted", asked.id, exc_info=True)
 
 
 def _milliseconds(began: datetime, ended: datetime) -> int:

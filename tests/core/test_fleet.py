@@ -328,6 +328,20 @@ def test_unknown_instances_are_not_passed_over(fleet: CapacityFleet, store: Memo
     assert dict(caught.value.message.params) == {"ids": "7, 9"}
 
 
+def test_a_refusal_that_cannot_be_noted_is_not_tried_again_in_its_run(
+    fleet: CapacityFleet, store: MemoryStore, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    add_instance(store)
+    refused(world)
+
+    def unmarkable(_instance: Instance) -> None:
+        raise StoreError(text("store.failed", where="x"))
+
+    end = evolve(fleet, credential_mark=unmarkable).collect(claimed(fleet))
+    assert (end.status, end.reason) == (ItemStatus.FAILED, Reason.AUTH_FAILED)
+    assert "was not noted" in caplog.text
+
+
 def test_a_credential_without_a_mark_is_tried_again(
     fleet: CapacityFleet, store: MemoryStore, world: World
 ) -> None:
