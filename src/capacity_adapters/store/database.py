@@ -34,6 +34,7 @@ MORE_CONNECTIONS: Final = 10  # beyond those kept open, while many ask at once
 FEW: Final = 8  # of them are rather waited for
 MOMENT_SECONDS: Final = 0.1  # than another is opened, which costs the server more than this work
 TURNS: Final = frozenset({"few", "turn"})  # what ends when a connection is given back
+OLDEST_SECONDS: Final = 3600  # of a connection to a server, with the plans that it has made
 TRUSTED_SECONDS: Final = 1.0  # a connection used that recently is not asked whether it lives
 # A plan made while the store was small is 100 times too slow on a large one: plan anew. Compiling
 # a statement just in time takes a second, which none of ours is worth. A process that was frozen
@@ -235,6 +236,7 @@ def _postgresql(url: URL) -> Engine:
         pool_size=CONNECTIONS,
         max_overflow=MORE_CONNECTIONS,
         pool_use_lifo=True,
+        pool_recycle=OLDEST_SECONDS,
         use_native_hstore=False,  # spares a query at the first connect
     )
     event.listen(engine, "checkin", _note_return)

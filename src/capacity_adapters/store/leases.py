@@ -24,8 +24,10 @@ ON CONFLICT (instance_id) DO UPDATE SET owner = excluded.owner, fencing = leases
 WHERE leases.owner IS NULL OR leases.expires_at <= {now}
 RETURNING fencing
 """)
+# It comes first in a sync's transaction, whose statements then are planned once a connection: that
+# would take longer than what they do.
 _FREE = portable("""
-UPDATE leases SET owner = NULL
+UPDATE leases SET owner = NULL{planned_once}
 WHERE instance_id = :instance_id AND owner = :owner AND fencing = :fencing
 """)
 # A lease that is being given back just now holds up the others no longer than it must.

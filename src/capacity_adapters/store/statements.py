@@ -34,7 +34,8 @@ _EARLIER: Final = """SELECT stats.{0} FROM database_size_stats AS stats
 
 # `item` holds one row of the JSON parameter; `->>` reads its columns (SQLite 3.38). SQLite's
 # sum() fails beyond 64 bits, so it adds up halves; its CAST alone makes numbers whole. Ids are an
-# array for PostgreSQL: it looks them up in an index, where it would join a subquery with all.
+# array for PostgreSQL: it looks them up in an index, where it would join a subquery with all. What
+# is planned once looks into indexes, too: the plan may be as old as the empty store.
 BLANKS: Final = {
     "postgresql": {
         "items": "jsonb_array_elements(CAST(:doc AS JSONB)) AS item(value)",
@@ -51,6 +52,9 @@ BLANKS: Final = {
         {_EARLIER.format("*").replace("WHERE", "WHERE yesterday.instance_id IS NULL AND", 1)}
         ) AS earlier ON true""",
         "skip_locked": "FOR UPDATE SKIP LOCKED",
+        "planned_once": """
+FROM (SELECT set_config('plan_cache_mode', 'force_generic_plan', true),
+    set_config('enable_seqscan', 'off', true)) AS planned_once""",
         "unhurried": ", (SELECT set_config('synchronous_commit', 'off', true)) AS unhurried",
     },
     "sqlite": {
@@ -68,6 +72,7 @@ BLANKS: Final = {
         AND earlier.database_name = today.database_name
         AND earlier.collected_date = ({_EARLIER.format("collected_date")})""",
         "skip_locked": "",
+        "planned_once": "",
         "unhurried": "",
     },
 }
