@@ -13,6 +13,7 @@ from tests.servers import HOST, Server
 
 from capacity_adapters.engines import TargetPolicy, coordinators
 from capacity_adapters.testing import connected as connected  # noqa: PLC0414 -- tests ask here
+from capacity_core.filters import FilterRules
 from capacity_core.model import (
     CapacityReport,
     FileAddress,
@@ -25,6 +26,10 @@ from capacity_core.ports import CapacityExaminer
 
 DEADLINE = 20.0
 SUPERUSERS = "bench"  # the password of every test server's superuser
+
+
+# Instances with rules are asked for their databases first, and for sizes only then.
+RULES = FilterRules(exclude=("no database of ours",))
 
 
 def server_instance(server: Server, **changes: Any) -> Instance:

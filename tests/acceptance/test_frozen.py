@@ -9,6 +9,7 @@ from tests.acceptance.conftest import Deployment
 from tests.faults.freezing import FILLED, SERVERS, sessions_left
 from tests.faults.matrix import GRACE
 from tests.servers import Server, temporary
+from tests.targets import RULES
 
 from capacity_core.model import Scenario
 from capacity_core.reads import Paging
@@ -47,7 +48,7 @@ def test_a_sync_of_a_frozen_server_is_a_timeout_and_the_next_one_complete(
 ) -> None:
     scenario, known = KEPT[phase]
     with SERVERS[own_server.scheme].freezing(own_server, phase) as port:
-        instance = deployment.register(own_server, port=port)
+        instance = deployment.register(own_server, port=port, filters=RULES)
         started = time.monotonic()
         answer = deployment.sync(instance.id)
         elapsed = time.monotonic() - started

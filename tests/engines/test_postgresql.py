@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from psycopg import sql
+from tests.faults.freezing import wait_until
 from tests.faults.listeners import listening
 from tests.faults.relays import Relay, doorman
 from tests.servers import Server
 from tests.targets import (
+    RULES,
     ask,
     connected,
     coordinator_of,
@@ -24,8 +26,10 @@ from tests.targets import (
 )
 
 from capacity_adapters.engines import TargetPolicy
-from capacity_adapters.engines.postgresql import METHOD, SYSTEM_DATABASES
+from capacity_adapters.engines.postgresql import METHOD
+from capacity_adapters.engines.postgresql.queries import SYSTEM_DATABASES
 from capacity_adapters.engines.postgresql.sizing import LEAST_SHARED, Queue, answer_of
+from capacity_core.diagnosis import CheckState
 from capacity_core.model import (
     CollectFailed,
     Freshness,
@@ -63,6 +67,9 @@ DENIED, INVALID, CLOSED, DROPPED = "no connect", "half dropped", "no connections
 PLAIN = tuple(f"plain {number}" for number in range(7))
 EVERY = (*ODD_NAMES, *PLAIN, DENIED, INVALID, CLOSED, DROPPED)
 LOGIN = 'odd "login"'
+IDLE = """
+SELECT FROM pg_stat_activity WHERE application_name = 'capacity-sync' AND state LIKE 'idle%'
+"""
 
 
 PLANTED = (
@@ -118,7 +125,7 @@ def true_sizes(server: Server) -> dict[str, int]:
 
 def test_thirty_databases_are_measured_or_explained(server: Server) -> None:
     assert len(EVERY) == 30
-    instance = server_instance(server, username=LOGIN)
+    instance = server_instance(server, username=LOGIN, filters=RULES)
     with connected(coordinator_of(instance, "secret")) as coordinator:
         inventory = coordinator.fetch_inventory()
         execute(server, "DROP DATABASE {}", DROPPED)
@@ -132,6 +139,31 @@ def test_thirty_databases_are_measured_or_explained(server: Server) -> None:
     assert sizes(report)["订单"] > sizes(report)["Ω"]
     assert {(size.method, size.freshness) for size in report.sizes} == {(METHOD, Freshness.LIVE)}
     assert all(size.duration_ms for size in report.sizes)
+
+
+def test_the_first_sizes_come_with_the_inventory(server: Server) -> None:
+    truth = true_sizes(server)
+    with connected(coordinator_of(server_instance(server, username=LOGIN), "secret")) as asked:
+        inventory = asked.fetch_inventory()
+        with postgres_admin(server) as admin:
+            wait_until(lambda: admin.execute(IDLE).fetchall())
+        execute(server, "DROP DATABASE {}", DROPPED)
+        names = {each.name for each in inventory.databases if not each.is_system}
+        report = asked.collect_capacity(names)
+        again = asked.collect_capacity(names)
+    execute(server, "CREATE DATABASE {}", DROPPED)
+    assert sizes(report) == {name: size for name, size in truth.items() if name != DENIED}
+    assert outcomes(report) == {DENIED: "denied", INVALID: "invalid"}
+    assert all(size.duration_ms for size in report.sizes)
+    assert outcomes(again) == {DENIED: "denied", INVALID: "invalid", DROPPED: "vanished"}
+
+
+def test_sizes_that_came_along_unasked_are_in_nobodys_way(server: Server) -> None:
+    with connected(coordinator_of(server_instance(server))) as coordinator:
+        for _ in range(2):
+            assert coordinator.fetch_inventory().databases
+            assert {check.state for check in coordinator.examine()} == {CheckState.OK}
+        assert sizes(coordinator.collect_capacity({"plain 1"})).keys() == {"plain 1"}
 
 
 def test_the_cure_for_a_denied_database_works_as_it_stands(server: Server) -> None:

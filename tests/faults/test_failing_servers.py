@@ -10,6 +10,7 @@ from tests.faults.listeners import listening
 from tests.faults.relays import Relay, doorman
 from tests.servers import Server, start_mariadb, start_postgres, temporary
 from tests.targets import (
+    RULES,
     ask,
     connected,
     coordinator_of,
@@ -107,7 +108,7 @@ def test_what_was_measured_in_time_is_kept(
     monkeypatch.setattr("capacity_adapters.engines.postgresql.PAYS_FROM", 6)
     policy = TargetPolicy(size_connections=connections)
     with listening(Relay(postgres.port, delay=0.15 * connections)) as port:
-        instance = port_instance("postgresql", port, username="bench", tls=INSECURE)
+        instance = port_instance("postgresql", port, username="bench", tls=INSECURE, filters=RULES)
         started = time.monotonic()
         with connected(coordinator_of(instance, deadline=1.4, policy=policy)) as coordinator:
             coordinator.fetch_inventory()
@@ -126,7 +127,9 @@ def test_what_was_measured_before_the_connection_broke_is_kept(
     told: set[frozenset[str]] = set()
     for cut_after in range(900, 3000, 150):
         with listening(Relay(postgres.port, cut_after=cut_after)) as port:
-            instance = port_instance("postgresql", port, username="bench", tls=INSECURE)
+            instance = port_instance(
+                "postgresql", port, username="bench", tls=INSECURE, filters=RULES
+            )
             coordinator = coordinator_of(instance)
             try:
                 assert coordinator.connect()
@@ -143,6 +146,30 @@ def test_what_was_measured_before_the_connection_broke_is_kept(
         frozenset({"error"}),  # some were, the rest has no size
         frozenset(),  # all were
     }
+
+
+def test_an_inventory_does_not_wait_for_the_sizes_that_come_with_it(
+    postgres: Server, ten: set[str]
+) -> None:
+    told: set[tuple[str, Reason | None]] = set()
+    for cut_after in range(600, 2400, 100):
+        with listening(Relay(postgres.port, cut_after=cut_after)) as port:
+            instance = port_instance("postgresql", port, username="bench", tls=INSECURE)
+            coordinator, asked = coordinator_of(instance), "connect"
+            try:
+                assert coordinator.connect()
+                asked = "inventory"
+                inventory = coordinator.fetch_inventory()
+                assert ten <= {database.name for database in inventory.databases}
+                asked = "sizes"
+                assert sizes(coordinator.collect_capacity(ten)).keys() == ten
+                told.add(("all", None))
+            except CollectFailed as error:
+                told.add((asked, error.failure.reason))
+            finally:
+                coordinator.disconnect()
+    lost = Reason.CONNECTION_LOST
+    assert told == {("inventory", lost), ("sizes", lost), ("all", None)}
 
 
 @pytest.mark.parametrize(
@@ -189,7 +216,8 @@ def test_a_server_killed_in_mid_conversation_is_a_lost_connection(
     start: Callable[..., Server],
 ) -> None:
     with temporary(start) as server:
-        with connected(coordinator_of(server_instance(server))) as coordinator:
+        instance = server_instance(server, filters=RULES)
+        with connected(coordinator_of(instance)) as coordinator:
             coordinator.fetch_inventory()
             server.process.kill()
             server.process.wait()

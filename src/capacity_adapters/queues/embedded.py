@@ -81,11 +81,15 @@ class _Crew:
     _words: "SimpleQueue[End | None]" = field(factory=SimpleQueue, init=False)
     _begun: dict[int, _Begun] = field(factory=dict, init=False)
     _ends: list[End] = field(factory=list, init=False)
-    _ahead: int = field(default=0, init=False)
+    _ahead: int = field(init=False)
     _rest_until: float = field(default=0.0, init=False)
     _back_off: float = field(default=0.0, init=False)
     _looked_at: float = field(default=0.0, init=False)
     _last_end: float = field(default=0.0, init=False)
+    _last_claim: float = field(default=0.0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._ahead = self.limits.workers  # nobody knows yet how long they take
 
     def owners(self) -> Iterable[str]:
         """Whose claims are to be renewed."""
@@ -120,8 +124,13 @@ class _Crew:
             log.error("the ends of %s items could not be written", len(self._ends))
         return True
 
+    @property
+    def _has_stock(self) -> bool:
+        return len(self._begun) > self.limits.workers
+
     def _hear(self) -> None:
-        for word in _said(self._words, self._back_off or POLL_SECONDS, self._rest_until):
+        patience = AHEAD_SECONDS if self._has_stock else POLL_SECONDS
+        for word in _said(self._words, self._back_off or patience, self._rest_until):
             if word is None:
                 self.backlog.forget()
                 return
@@ -129,12 +138,12 @@ class _Crew:
             self._begun.pop(word[0].item_id, None)
             self._last_end = monotonic()
             has_rest = self._rest_until and not self._back_off
-            if has_rest and len(self._begun) <= self.limits.workers:
+            if has_rest and not self._has_stock:
                 return  # what was claimed ahead is used up
 
     def _turn(self, pool: ThreadPoolExecutor, keeper: LeaseKeeper) -> None:
         try:
-            if self._stopping:
+            if self._stopping or self._keeps_others_waiting():
                 self._give_back()
             self._write_ends()
             if not self._stopping:
@@ -149,8 +158,12 @@ class _Crew:
             self.backlog.forget()
         else:
             self._back_off = 0.0
-            has_stock = len(self._begun) > self.limits.workers
-            self._rest_until = monotonic() + BATCH_SECONDS if has_stock else 0.0
+            self._rest_until = monotonic() + BATCH_SECONDS if self._has_stock else 0.0
+
+    def _keeps_others_waiting(self) -> bool:
+        """Say whether what was claimed ahead waits for syncs that are slow after all."""
+        since = max(self._last_end, self._last_claim)
+        return self._has_stock and monotonic() > since + AHEAD_SECONDS
 
     def _give_back(self) -> None:
         unbegun = [each for each in self._begun.values() if each.future.cancel()]
@@ -193,6 +206,7 @@ class _Crew:
         if not taken:
             return False
         claims = self.fleet.claim(taken, uuid4().hex, keeper.seconds)
+        self._last_claim = monotonic()
         for claim in claims:
             future = pool.submit(self._collect, claim, keeper)
             self._begun[claim.item_id] = _Begun(claim, taken[claim.item_id], future)

@@ -53,7 +53,7 @@ def secret_of(
     """
     columns = credentials.c.key_id, credentials.c.nonce, credentials.c.sealed
     asked = select(*columns).where(credentials.c.instance_id == sought(instance.id))
-    with database.reading() as connection:
+    with database.reading(patient=True) as connection:
         row = connection.execute(asked).one_or_none()
     if row is None:
         return None

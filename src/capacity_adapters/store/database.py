@@ -31,8 +31,8 @@ PATIENCE_SECONDS: Final = 30  # for the other writer, a lock, a free connection
 MOST_PATIENCE_SECONDS: Final = 86_400
 CONNECTIONS: Final = 20
 MORE_CONNECTIONS: Final = 10  # beyond those kept open, while many ask at once
-FEW: Final = 8  # of them are rather waited for
-MOMENT_SECONDS: Final = 0.1  # than another is opened, which costs the server more than this work
+FEW: Final = 4  # of them are rather waited for by syncs
+MOMENT_SECONDS: Final = 0.3  # than another is opened, which costs the server more than this work
 TURNS: Final = frozenset({"few", "turn"})  # what ends when a connection is given back
 OLDEST_SECONDS: Final = 3600  # of a connection to a server, with the plans that it has made
 TRUSTED_SECONDS: Final = 1.0  # a connection used that recently is not asked whether it lives
@@ -104,6 +104,7 @@ def _are_options(query: Mapping[str, str | tuple[str, ...]]) -> bool:
 class Database:
     """A store's connections: lent for one answer, or for one transaction.
 
+    Syncs are many, and `patient`: whoever leads them, or waits at a page, goes before them.
     Writers of a file take turns here: SQLite would have them sleep and try again.
     """
 
@@ -131,20 +132,20 @@ class Database:
             raise store_error(error, self.location.where) from error
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def reading(self, *, patient: bool = False) -> Iterator[Connection]:
         """Lend a connection on which each statement is its own transaction."""
-        with self.seam(), self._lent(self._reading) as connection:
+        with self.seam(), self._lent(self._reading, patient) as connection:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self, *, patient: bool = False) -> Iterator[Connection]:
         """Likewise for statements that write, and need not survive a loss of power."""
-        with self.seam(), self._lent(self._reading) as connection:
+        with self.seam(), self._lent(self._reading, patient) as connection:
             if self.location.path:
                 self._take_turn(connection)
             yield connection
 
-    def begin(self, *, unhurried: bool = False) -> Connection:
+    def begin(self, *, unhurried: bool = False, patient: bool = False) -> Connection:
         """Begin a transaction that may write; whoever asked commits or closes it.
 
         An `unhurried` one may be forgotten in a loss of power, until the next other one: of a file
@@ -152,9 +153,9 @@ class Database:
         """
         if not self.location.path:
             with self.seam():
-                return self._lent(self._engine)
+                return self._lent(self._engine, patient)
         with self.seam():
-            connection = self._lent(self._reading if unhurried else self._engine)
+            connection = self._lent(self._reading if unhurried else self._engine, patient)
             try:
                 self._take_turn(connection)
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -163,9 +164,9 @@ class Database:
                 raise
         return connection
 
-    def _lent(self, engine: Engine) -> Connection:
-        """Wait a moment for one of a few: to open another would cost a server more."""
-        if self.location.path:
+    def _lent(self, engine: Engine, patient: bool) -> Connection:  # noqa: FBT001 -- one of two ways
+        """Wait a moment for one of a few, if patient: to open another would cost a server more."""
+        if self.location.path or not patient:
             return engine.connect()
         is_one_of_few = self._few.acquire(timeout=MOMENT_SECONDS)
         try:

@@ -53,7 +53,7 @@ class StoreLeases:
         """Raises SyncInProgressError while somebody holds it, NotFoundError for no instance."""
         owner = uuid4().hex
         asked = {"instance_id": sought(instance_id), "owner": owner, "seconds": seconds}
-        with self._database.writing() as connection:
+        with self._database.writing(patient=True) as connection:
             fencing = connection.execute(statement_for(_ACQUIRE, connection), asked).scalar()
             if fencing is None:
                 raise in_progress(connection, instance_id)

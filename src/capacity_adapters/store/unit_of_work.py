@@ -39,7 +39,7 @@ class StoreUnitOfWork:
     def read(self) -> Iterator[Connection]:
         """Lend the transaction's connection if it has begun, else one for this answer only."""
         if self._connection is None:
-            with self._database.reading() as connection:
+            with self._database.reading(patient=self._is_sync) as connection:
                 yield connection
         else:
             with self._whole():
@@ -78,11 +78,15 @@ class StoreUnitOfWork:
             with self._database.seam():
                 connection.close()
 
+    @property
+    def _is_sync(self) -> bool:
+        return self._lease is not None
+
     def _begun(self) -> Connection:
         if self._broken:
             raise StoreError(text("store.failed", where=self._database.location.where))
         if self._connection is None:
-            connection = self._database.begin(unhurried=self._unhurried)
+            connection = self._database.begin(unhurried=self._unhurried, patient=self._is_sync)
             try:
                 self._release_lease(connection)
             except BaseException:

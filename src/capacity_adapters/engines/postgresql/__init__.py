@@ -17,9 +17,21 @@ from capacity_adapters.engines.engine import Engine, Target, classify
 from capacity_adapters.engines.postgresql.connect import Link, log_in
 from capacity_adapters.engines.postgresql.errors import meaning_of
 from capacity_adapters.engines.postgresql.grants import CAPABILITIES, cure, examine, grants
-from capacity_adapters.engines.postgresql.queries import DATABASES
-from capacity_adapters.engines.postgresql.sizing import Queue, Told, size_all
+from capacity_adapters.engines.postgresql.queries import (
+    DATABASES,
+    FIRST_SIZES,
+    SYSTEM_DATABASES,
+)
+from capacity_adapters.engines.postgresql.sizing import (
+    LEAST,
+    LEAST_SHARED,
+    Queue,
+    Told,
+    size_all,
+    sized_ahead,
+)
 from capacity_core.diagnosis import Check
+from capacity_core.filters import FilterRules
 from capacity_core.messages import Text
 from capacity_core.model import (
     CapacityReport,
@@ -40,18 +52,6 @@ METHOD: Final = "pg.database_size"
 LEAST_VERSION: Final = 12
 PAYS_FROM: Final = 50  # databases for each further connection
 INVALID_LIMIT: Final = -2  # datconnlimit of a database whose DROP was interrupted
-SYSTEM_DATABASES: Final = frozenset(
-    {
-        "template0",
-        "template1",
-        "rdsadmin",
-        "cloudsqladmin",
-        "alloydbadmin",
-        "alloydbmetadata",
-        "azure_maintenance",
-        "azure_sys",
-    }
-)
 
 
 @define(eq=False)
@@ -64,17 +64,26 @@ class _Postgres:
     connect: Callable[[float], Link]
     _oids: dict[str, int] = field(factory=dict, init=False)
     _invalid: set[int] = field(factory=set, init=False)
+    _asked: float = field(default=0.0, init=False)
 
     def inventory(self) -> Inventory:
         self._oids.clear()
         self._invalid.clear()
-        for oid, name, limit in map(_database, self.main.ask(DATABASES)):
+        for oid, name, limit in map(_database, self._databases()):
             # Bytes that are no text show as escapes, which may be the name of an older database.
             taken = name in self._oids
             self._oids[f"{name} (oid {oid})" if taken else name] = oid
             if limit == INVALID_LIMIT:
                 self._invalid.add(oid)
         return Inventory(tuple(SeenDatabase(name, name in SYSTEM_DATABASES) for name in self._oids))
+
+    def _databases(self) -> Sequence[Sequence[object]]:
+        """Ask for the first sizes, too, unless some of them may be none of ours."""
+        self._asked = time.monotonic()
+        if self.target.instance.filters != FilterRules():
+            return self.main.ask(DATABASES)
+        most = LEAST if self.target.policy.size_connections == 1 else LEAST_SHARED
+        return self.main.ask_ahead(DATABASES, FIRST_SIZES % most)
 
     def measure(self, names: AbstractSet[str]) -> CapacityReport:
         known = sorted(self._oids[name] for name in names & self._oids.keys())
@@ -106,9 +115,12 @@ class _Postgres:
 
     def _rows(self, oids: Sequence[int]) -> dict[int, Told]:
         """Size these, over one connection or several. Raises if nothing at all was learned."""
+        rows = sized_ahead(self.main, self._asked)
+        oids = [oid for oid in oids if oid not in rows]
+        if not oids:
+            return rows
         workers = max(1, min(self.target.policy.size_connections, len(oids) // (PAYS_FROM // 2)))
         queue = Queue(oids, workers)
-        rows: dict[int, Told] = {}
         with ThreadPoolExecutor(workers, thread_name_prefix="sizes") as pool:
             for _ in range(workers - 1):
                 pool.submit(self._help, queue, rows)

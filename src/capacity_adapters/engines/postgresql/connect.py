@@ -1,5 +1,6 @@
 """A connection to PostgreSQL: opened in time, reading only, and free of the environment."""
 
+import logging
 import selectors
 import ssl
 import time
@@ -9,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import psycopg
-from attrs import define
+from attrs import define, field
 from psycopg import pq, sql
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
@@ -21,9 +22,12 @@ from capacity_adapters.engines.authorities import stamp_of
 from capacity_adapters.engines.deadline import Guard
 from capacity_adapters.engines.engine import Target
 from capacity_adapters.engines.identities import identity_of
+from capacity_adapters.engines.postgresql.ahead import CAN_ASK, Ahead, Connection
 from capacity_adapters.engines.postgresql.errors import codes_in, meaning_of
 from capacity_adapters.engines.postgresql.verbosity import tell_codes
 from capacity_core.model import CollectFailed, Failure, Reason, Tls, TlsMode
+
+log = logging.getLogger(__name__)
 
 CANCEL_SECONDS: Final = 0.25
 KIND_OF_CONNECTION: Final = "28000"  # pg_hba.conf may mind that it is encrypted
@@ -63,7 +67,7 @@ FIXED: Final = {
 }
 VERIFYING: Final = frozenset({TlsMode.VERIFY_FULL, TlsMode.VERIFY_CA})
 
-Connection = psycopg.Connection[tuple[Any, ...]]
+Row = tuple[Any, ...]
 
 
 class _TextLoader(Loader):
@@ -81,9 +85,11 @@ class Link:
     guard: Guard
     pooled: bool
     cancel: PGcancelConn | None
+    _ahead: Ahead | None = field(default=None, init=False)
 
-    def ask(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        try:
+    def ask(self, query: str, values: Sequence[object] = ()) -> list[Row]:
+        with self._stopped_in_time():
+            self._end_ahead()
             with self.connection.cursor() as cursor:
                 if not self.pooled:
                     return cursor.execute(query, values).fetchall()
@@ -94,6 +100,44 @@ class Link:
                         f"SET LOCAL statement_timeout = {_milliseconds(self.guard.limit)}"
                     )
                     return cursor.execute(query, values).fetchall()
+
+    def ask_ahead(self, query: str, following: str) -> list[Row]:
+        """Likewise, and have the answer to the following on its way, if that can be."""
+        if self.pooled or not CAN_ASK:
+            return self.ask(query)
+        with self._stopped_in_time():
+            self._end_ahead()
+            self._ahead = Ahead.asked(self.connection, query, following)
+            return self._ahead.answer()
+
+    def asked_ahead(self) -> list[Row]:
+        """Give the answer to the following; nothing if it failed, or was not asked.
+
+        Raises psycopg.Error only if the connection is lost.
+        """
+        ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            return []
+        with self._stopped_in_time():
+            try:
+                rows = ahead.answer()
+            except psycopg.Error as error:
+                if self.lost or self.guard.expired:
+                    raise
+                log.info("what was asked ahead has no answer: %s", error.sqlstate)
+                rows = []
+            ahead.end()
+            return rows
+
+    def _end_ahead(self) -> None:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.end()
+
+    @contextmanager
+    def _stopped_in_time(self) -> Iterator[None]:
+        try:
+            yield
         except psycopg.Error:
             if self.guard.fired:
                 self._stop_server()

@@ -4,15 +4,34 @@ from typing import Final
 
 # Every name with its schema: a search_path that we did not set may lead to somebody's functions.
 DATABASES: Final = "SELECT oid, datname, datconnlimit FROM pg_catalog.pg_database ORDER BY oid"
+SYSTEM_DATABASES: Final = frozenset(
+    {
+        "template0",
+        "template1",
+        "rdsadmin",
+        "cloudsqladmin",
+        "alloydbadmin",
+        "alloydbmetadata",
+        "azure_maintenance",
+        "azure_sys",
+    }
+)
 # By oid, for a name may be dropped meanwhile and fail the statement; a database that is gone has no
 # row, or a size of NULL. OFFSET 0 has the rights looked up once.
-SIZES: Final = """
+_SIZES_OF: Final = """
 SELECT oid, allowed, CASE WHEN allowed THEN pg_catalog.pg_database_size(oid) END
 FROM (SELECT oid, pg_catalog.has_database_privilege(oid, 'CONNECT')
                   OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')
       FROM pg_catalog.pg_database
-      WHERE oid OPERATOR(pg_catalog.=) ANY (%s::pg_catalog.oid[]) OFFSET 0) AS asked (oid, allowed)
+      WHERE oid OPERATOR(pg_catalog.=) ANY ({oids}) OFFSET 0) AS asked (oid, allowed)
 """
+SIZES: Final = _SIZES_OF.format(oids="%s::pg_catalog.oid[]")
+_FIRST: Final = f"""ARRAY(
+    SELECT oid FROM pg_catalog.pg_database WHERE datconnlimit OPERATOR(pg_catalog.<>) -2
+        AND datname OPERATOR(pg_catalog.<>)
+            ALL ('{{{",".join(sorted(SYSTEM_DATABASES))}}}'::pg_catalog.name[])
+    ORDER BY oid LIMIT %s)"""  # noqa: S608 -- our own
+FIRST_SIZES: Final = _SIZES_OF.format(oids=_FIRST)  # of those that DATABASES tells first
 RIGHTS: Final = """
 SELECT datname, pg_catalog.has_database_privilege(oid, 'CONNECT')
              OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')
@@ -21,4 +40,4 @@ FROM pg_catalog.pg_database WHERE datconnlimit OPERATOR(pg_catalog.<>) -2
 INHERITS: Final = """
 SELECT rolinherit FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) current_user
 """
-QUERIES: Final = (DATABASES, SIZES, RIGHTS, INHERITS)
+QUERIES: Final = (DATABASES, SIZES, FIRST_SIZES, RIGHTS, INHERITS)

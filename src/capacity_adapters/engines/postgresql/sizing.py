@@ -56,6 +56,16 @@ class Queue:
         self._oids.extendleft(reversed(chunk))
 
 
+def sized_ahead(link: Link, since: float) -> dict[int, Told]:
+    """Read the first sizes, if they were asked ahead; what failed is asked again, one by one.
+
+    `since` is an absolute time of time.monotonic. Raises psycopg.Error if the connection is lost.
+    """
+    answers = map(answer_of, link.asked_ahead())
+    found = {oid: (answer, milliseconds_since(since)) for oid, answer in answers}
+    return {oid: told for oid, told in found.items() if told[0] is not Outcome.VANISHED}
+
+
 def size_all(link: Link, queue: Queue, rows: dict[int, Told]) -> None:
     """Take chunks until there are none; a chunk that fails is repeated one by one.
 
