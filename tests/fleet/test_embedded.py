@@ -147,6 +147,34 @@ def test_those_that_were_dead_the_last_time_leave_workers_to_the_others(
     assert ended.status is RunStatus.COMPLETED
 
 
+def test_what_was_claimed_ahead_of_slow_syncs_is_left_to_others(
+    store: AnyStore, targets: Targets
+) -> None:
+    application = an_application(store, targets)
+    run = a_run(application, 8)
+    let_go, slow = threading.Event(), {f"i{number}" for number in range(4)}
+
+    def hang(name: str) -> None:
+        if name in slow:
+            assert let_go.wait(PATIENCE)
+
+    targets.meanwhile = hang
+    limits = Limits(workers=4)
+    first = threading.Thread(target=workers_of(application, limits).drive, args=[run.id])
+    first.start()
+    wait_for(lambda: application.fleet.run(run.id).counts.running == 8)
+
+    def look(seen: Run) -> None:
+        if seen.counts.completed == 4:
+            let_go.set()
+
+    ended = workers_of(application, limits).drive(run.id, look)
+    first.join()
+    assert ended.counts == ItemCounts(completed=8)
+    assert {item.attempts for item in items_of(application, run).values()} == {1}
+    assert set(targets.visits.values()) == {1}
+
+
 def test_three_at_the_same_run_share_it_and_sync_no_instance_twice(
     store: AnyStore, targets: Targets
 ) -> None:

@@ -41,7 +41,7 @@ def test_what_is_given_back_is_rather_waited_for(
     def ask() -> None:
         together.wait()
         for _ in range(WAVES):
-            with database.reading() as connection:
+            with database.reading(patient=True) as connection:
                 processes.add(process(connection))
 
     threads = [Thread(target=ask) for _ in range(2 * FEW)]
@@ -52,8 +52,19 @@ def test_what_is_given_back_is_rather_waited_for(
     assert len(processes) <= FEW
 
 
+def test_who_is_not_patient_does_not_wait_for_those_who_are(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capacity_adapters.store.database.MOMENT_SECONDS", 60.0)
+    held = [database.begin(patient=True) for _ in range(FEW)]
+    with database.reading() as connection:
+        assert process(connection) not in set(map(process, held))
+    for each in held:
+        each.close()
+
+
 def test_who_has_waited_gets_another(database: Database) -> None:
-    held = [database.begin() for _ in range(CONNECTIONS + MORE_CONNECTIONS)]
+    held = [database.begin(patient=True) for _ in range(CONNECTIONS + MORE_CONNECTIONS)]
     assert len(set(map(process, held))) == CONNECTIONS + MORE_CONNECTIONS
     for connection in held:
         connection.close()
@@ -61,7 +72,7 @@ def test_who_has_waited_gets_another(database: Database) -> None:
 
 def test_a_lost_connection_leaves_its_place(database: Database) -> None:
     for _ in range(WAVES):
-        for connection in [database.begin() for _ in range(FEW)]:
+        for connection in [database.begin(patient=True) for _ in range(FEW)]:
             connection.invalidate()
             connection.close()
     assert all(database._few.acquire(blocking=False) for _ in range(FEW))
@@ -71,5 +82,5 @@ def test_a_connection_that_cannot_be_made_leaves_its_place(postgres: Server) -> 
     nowhere = Database.at(Location.of(postgres.url("no_such_database")))
     for _ in range(WAVES):
         with pytest.raises(Exception, match="no_such_database"):
-            nowhere.begin()
+            nowhere.begin(patient=True)
     assert all(nowhere._few.acquire(blocking=False) for _ in range(FEW))
