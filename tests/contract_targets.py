@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 from psycopg import sql
 from tests.catalogues import ROWS, Catalogue, database, denied, tls_of
 from tests.certificates import Certificates
@@ -29,6 +29,7 @@ from capacity_adapters.engines.memory import MemoryCoordinator
 from capacity_adapters.engines.sqlserver.queries import RIGHTS
 from capacity_adapters.testing import ContractTarget, conversation
 from capacity_core.diagnosis import Capabilities, Check, CheckState
+from capacity_core.filters import FilterRules
 from capacity_core.messages import Text
 from capacity_core.model import (
     CapacityReport,
@@ -131,7 +132,7 @@ def sqlite_target(folder: Path) -> ContractTarget:
     )
 
 
-def postgres_target(server: Server) -> Iterator[ContractTarget]:
+def postgres_target(server: Server, filters: FilterRules) -> Iterator[ContractTarget]:
     def run(statement: str, *names: str) -> None:
         with postgres_admin(server) as admin:
             admin.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
@@ -141,9 +142,10 @@ def postgres_target(server: Server) -> Iterator[ContractTarget]:
         run("CREATE DATABASE {}", name)
     run("CREATE ROLE {} LOGIN PASSWORD 'secret'", LESSER)
     run("REVOKE CONNECT ON DATABASE {} FROM PUBLIC", stays)
-    lesser = server_instance(server, username=LESSER)
+    instance = server_instance(server, filters=filters)
+    lesser = evolve(instance, username=LESSER)
     yield ContractTarget(
-        coordinator=lambda: coordinator_of(server_instance(server)),
+        coordinator=lambda: coordinator_of(instance),
         broken=lambda: coordinator_of(port_instance("postgresql", free_port())),
         lesser=lambda: coordinator_of(lesser, PASSWORD),
         at_port=_at_port("postgresql"),

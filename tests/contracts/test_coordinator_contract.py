@@ -15,8 +15,10 @@ from tests.contract_targets import (
     sqlserver_target,
 )
 from tests.servers import Server
+from tests.targets import RULES, outcomes, sizes
 
-from capacity_adapters.testing import ContractTarget, EngineContract
+from capacity_adapters.testing import ContractTarget, EngineContract, connected
+from capacity_core.filters import FilterRules
 
 
 @pytest.mark.unit
@@ -51,7 +53,26 @@ class TestSqlServer(EngineContract):
 class TestPostgres(EngineContract):
     @pytest.fixture
     def target(self, postgres: Server) -> Iterator[ContractTarget]:
-        yield from postgres_target(postgres)
+        yield from postgres_target(postgres, RULES)
+
+
+@pytest.mark.live
+class TestPostgresAhead(EngineContract):
+    """The first sizes come with the inventory."""
+
+    @pytest.fixture
+    def target(self, postgres: Server) -> Iterator[ContractTarget]:
+        yield from postgres_target(postgres, FilterRules())
+
+    def test_a_database_dropped_meanwhile_has_vanished(self, target: ContractTarget) -> None:
+        with connected(target.coordinator()) as coordinator:
+            coordinator.fetch_inventory()
+            target.drop()
+            report = coordinator.collect_capacity({target.stays, target.gone})
+        vanished = outcomes(report) == {target.gone: "vanished"}
+        measured = {target.stays} if vanished else {target.stays, target.gone}
+        assert sizes(report).keys() == measured
+        assert all(sizes(report).values())
 
 
 @pytest.mark.live
