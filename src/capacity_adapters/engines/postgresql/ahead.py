@@ -40,9 +40,9 @@ class Ahead:
         """Wait for the answer to the next question."""
         match self._results():
             case [result] if result.status == pq.ExecStatus.TUPLES_OK:
-                rows = Transformer(self._connection)
-                rows.set_pgresult(result)
-                return rows.load_rows(0, result.ntuples, tuple)
+                reader = Transformer(self._connection)
+                reader.set_pgresult(result)
+                return reader.load_rows(0, result.ntuples, tuple)
             case [result] if result.status == pq.ExecStatus.FATAL_ERROR:
                 raise error_from_result(result)
         raise CollectFailed(Reason.PROTOCOL)

@@ -57,7 +57,7 @@ class Queue:
 
 
 def sized_ahead(link: Link, since: float) -> dict[int, Told]:
-    """Read the first sizes, if they were asked ahead; what failed is asked again, one by one.
+    """Read the first sizes, if they were asked ahead; whatever has none is to be asked again.
 
     `since` is an absolute time of time.monotonic. Raises psycopg.Error if the connection is lost.
     """
