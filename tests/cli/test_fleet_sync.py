@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from attrs import define, evolve
 from tests.cli.conftest import PROGRAM, Cli, Said, on_a_terminal
+from tests.faults.freezing import wait_until
 from tests.faults.listeners import closed, garbage, listening
 from tests.servers import Server
 
@@ -256,14 +257,6 @@ def stuck(cli: Cli) -> Iterator[Start]:
             release.set()
 
 
-def give_back(cli: Cli) -> None:
-    """Wait until what was claimed ahead of the one that says nothing is pending again."""
-    end = time.monotonic() + 30
-    while items_of(cli)["next"] != ("pending", None):
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_lets_the_running_finish_and_leaves_the_rest(
     cli: Cli, stuck: Start, number: signal.Signals, code: int
@@ -331,7 +324,8 @@ def test_a_second_command_joins_the_run_and_says_so(
 
 def test_whoever_drives_a_run_hears_that_it_was_cancelled(cli: Cli, stuck: Start) -> None:
     first = stuck()
-    give_back(cli)
+    # What was claimed ahead is given back.
+    wait_until(lambda: items_of(cli)["next"] == ("pending", None), 30)
     told = cli("run", "cancel", "1")
     assert "1 running syncs finish, and keep what they measure" in told.out
     other = cli("sync", "--all")

@@ -63,10 +63,16 @@ def test_who_is_not_patient_does_not_wait_for_those_who_are(
         each.close()
 
 
-def test_who_has_waited_gets_another(database: Database) -> None:
+def test_who_has_waited_gets_another(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("capacity_adapters.store.database.MOMENT_SECONDS", 0.01)
     held = [database.begin(patient=True) for _ in range(CONNECTIONS + MORE_CONNECTIONS)]
     assert len(set(map(process, held))) == CONNECTIONS + MORE_CONNECTIONS
     for connection in held:
+        connection.close()
+    monkeypatch.setattr("capacity_adapters.store.database.MOMENT_SECONDS", 0.0)
+    again = [database.begin(patient=True) for _ in held]  # nobody waits for what is there
+    assert not database._few.acquire(blocking=False)
+    for connection in again:
         connection.close()
 
 

@@ -85,8 +85,7 @@ class _Crew:
     _rest_until: float = field(default=0.0, init=False)
     _back_off: float = field(default=0.0, init=False)
     _looked_at: float = field(default=0.0, init=False)
-    _last_end: float = field(default=0.0, init=False)
-    _last_claim: float = field(default=0.0, init=False)
+    _last_move: float = field(default=0.0, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._ahead = self.limits.workers  # nobody knows yet how long they take
@@ -118,7 +117,7 @@ class _Crew:
     def _is_done(self) -> bool:
         if not self._stopping or self._begun:
             return False
-        if self._ends and monotonic() < self._last_end + LAST_WORDS_SECONDS:
+        if self._ends and monotonic() < self._last_move + LAST_WORDS_SECONDS:
             return False
         if self._ends:
             log.error("the ends of %s items could not be written", len(self._ends))
@@ -136,7 +135,7 @@ class _Crew:
                 return
             self._ends.append(word)
             self._begun.pop(word[0].item_id, None)
-            self._last_end = monotonic()
+            self._last_move = monotonic()
             has_rest = self._rest_until and not self._back_off
             if has_rest and not self._has_stock:
                 return  # what was claimed ahead is used up
@@ -162,15 +161,14 @@ class _Crew:
 
     def _keeps_others_waiting(self) -> bool:
         """Say whether what was claimed ahead waits for syncs that are slow after all."""
-        since = max(self._last_end, self._last_claim)
-        return self._has_stock and monotonic() > since + AHEAD_SECONDS
+        return self._has_stock and monotonic() > self._last_move + AHEAD_SECONDS
 
     def _give_back(self) -> None:
         unbegun = [each for each in self._begun.values() if each.future.cancel()]
         for each in unbegun:
             self._ends.append((each.claim, GIVEN_BACK))
             del self._begun[each.claim.item_id]
-            self._last_end = monotonic()
+            self._last_move = monotonic()
 
     def _write_ends(self) -> None:
         if not self._ends:
@@ -206,7 +204,7 @@ class _Crew:
         if not taken:
             return False
         claims = self.fleet.claim(taken, uuid4().hex, keeper.seconds)
-        self._last_claim = monotonic()
+        self._last_move = monotonic()
         for claim in claims:
             future = pool.submit(self._collect, claim, keeper)
             self._begun[claim.item_id] = _Begun(claim, taken[claim.item_id], future)

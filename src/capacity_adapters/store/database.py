@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from threading import BoundedSemaphore, Lock
+from threading import Lock, Semaphore
 from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import unquote
@@ -112,7 +112,7 @@ class Database:
     _engine: Engine
     _reading: Engine
     _turn: Lock = field(factory=Lock)
-    _few: BoundedSemaphore = field(factory=partial(BoundedSemaphore, FEW))
+    _few: Semaphore = field(factory=partial(Semaphore, FEW))
 
     @classmethod
     def at(cls, location: Location) -> "Database":
@@ -134,13 +134,13 @@ class Database:
     @contextmanager
     def reading(self, *, patient: bool = False) -> Iterator[Connection]:
         """Lend a connection on which each statement is its own transaction."""
-        with self.seam(), self._lent(self._reading, patient) as connection:
+        with self.seam(), self._lent(self._reading, patient=patient) as connection:
             yield connection
 
     @contextmanager
     def writing(self, *, patient: bool = False) -> Iterator[Connection]:
         """Likewise for statements that write, and need not survive a loss of power."""
-        with self.seam(), self._lent(self._reading, patient) as connection:
+        with self.seam(), self._lent(self._reading, patient=patient) as connection:
             if self.location.path:
                 self._take_turn(connection)
             yield connection
@@ -153,9 +153,9 @@ class Database:
         """
         if not self.location.path:
             with self.seam():
-                return self._lent(self._engine, patient)
+                return self._lent(self._engine, patient=patient)
         with self.seam():
-            connection = self._lent(self._reading if unhurried else self._engine, patient)
+            connection = self._lent(self._reading if unhurried else self._engine, patient=patient)
             try:
                 self._take_turn(connection)
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -164,8 +164,12 @@ class Database:
                 raise
         return connection
 
-    def _lent(self, engine: Engine, patient: bool) -> Connection:  # noqa: FBT001 -- one of two ways
-        """Wait a moment for one of a few, if patient: to open another would cost a server more."""
+    def _lent(self, engine: Engine, *, patient: bool) -> Connection:
+        """Wait a moment for one of a few, if patient: to open another would cost a server more.
+
+        Who has waited in vain opens one, and from then on the few are one more: a store far away
+        holds each of them for longer.
+        """
         if self.location.path or not patient:
             return engine.connect()
         is_one_of_few = self._few.acquire(timeout=MOMENT_SECONDS)
@@ -175,8 +179,7 @@ class Database:
             if is_one_of_few:
                 self._few.release()
             raise
-        if is_one_of_few:
-            _info(connection)["few"] = self._few
+        _info(connection)["few"] = self._few
         return connection
 
     def _take_turn(self, connection: Connection) -> None:

@@ -14,21 +14,21 @@ from attrs import define, field
 from capacity_adapters.engines.addresses import first_reachable
 from capacity_adapters.engines.deadline import Guard
 from capacity_adapters.engines.engine import Engine, Target, classify
-from capacity_adapters.engines.postgresql.connect import Link, log_in
+from capacity_adapters.engines.postgresql.connect import log_in
 from capacity_adapters.engines.postgresql.errors import meaning_of
 from capacity_adapters.engines.postgresql.grants import CAPABILITIES, cure, examine, grants
+from capacity_adapters.engines.postgresql.link import Link
 from capacity_adapters.engines.postgresql.queries import (
     DATABASES,
     FIRST_SIZES,
     SYSTEM_DATABASES,
 )
 from capacity_adapters.engines.postgresql.sizing import (
-    LEAST,
-    LEAST_SHARED,
     Queue,
     Told,
+    first_of,
     size_all,
-    sized_ahead,
+    size_first,
 )
 from capacity_core.diagnosis import Check
 from capacity_core.filters import FilterRules
@@ -64,7 +64,6 @@ class _Postgres:
     connect: Callable[[float], Link]
     _oids: dict[str, int] = field(factory=dict, init=False)
     _invalid: set[int] = field(factory=set, init=False)
-    _asked: float = field(default=0.0, init=False)
 
     def inventory(self) -> Inventory:
         self._oids.clear()
@@ -79,10 +78,9 @@ class _Postgres:
 
     def _databases(self) -> Sequence[Sequence[object]]:
         """Ask for the first sizes, too, unless some of them may be none of ours."""
-        self._asked = time.monotonic()
         if self.target.instance.filters != FilterRules():
             return self.main.ask(DATABASES)
-        most = LEAST if self.target.policy.size_connections == 1 else LEAST_SHARED
+        most = first_of(self.target.policy.size_connections)
         return self.main.ask_ahead(DATABASES, FIRST_SIZES % most)
 
     def measure(self, names: AbstractSet[str]) -> CapacityReport:
@@ -115,24 +113,25 @@ class _Postgres:
 
     def _rows(self, oids: Sequence[int]) -> dict[int, Told]:
         """Size these, over one connection or several. Raises if nothing at all was learned."""
-        rows = sized_ahead(self.main, self._asked)
-        oids = [oid for oid in oids if oid not in rows]
-        if not oids:
-            return rows
         workers = max(1, min(self.target.policy.size_connections, len(oids) // (PAYS_FROM // 2)))
         queue = Queue(oids, workers)
+        rows: dict[int, Told] = {}
+        first = queue.take(first_of(workers))
         with ThreadPoolExecutor(workers, thread_name_prefix="sizes") as pool:
             for _ in range(workers - 1):
                 pool.submit(self._help, queue, rows)
-            self._drain(queue, rows)
+            self._drain(queue, rows, first)
         # What a helper had in hand when it lost its connection is back in the queue.
         broken = self._drain(queue, rows)
         if broken is not None and not rows:
             raise broken
         return rows
 
-    def _drain(self, queue: Queue, rows: dict[int, Told]) -> psycopg.Error | None:
+    def _drain(
+        self, queue: Queue, rows: dict[int, Told], first: Sequence[int] = ()
+    ) -> psycopg.Error | None:
         try:
+            size_first(self.main, queue, first, rows)
             size_all(self.main, queue, rows)
         except psycopg.Error as error:
             log.warning("instance %s: sizing broke off: %s", self._id, type(error).__name__)

@@ -1,5 +1,6 @@
 """Two questions in one round trip: the second is on its way before the first is answered."""
 
+import time
 from collections.abc import Sequence
 from typing import Any, Final, Self
 
@@ -20,21 +21,23 @@ class Ahead:
     """What was asked of a connection that nobody else uses until `end`.
 
     psycopg's own pipeline would keep the first answer until it has the second, and lose both with
-    the connection. All methods raise psycopg.Error, and CollectFailed for what is no answer.
+    the connection. `since` is an absolute time of time.monotonic. All methods raise psycopg.Error,
+    and CollectFailed for what is no answer.
     """
 
     _connection: Connection
+    since: float
 
     @classmethod
     def asked(cls, connection: Connection, *queries: str) -> Self:
-        pgconn = connection.pgconn
+        pgconn, since = connection.pgconn, time.monotonic()
         pgconn.enter_pipeline_mode()
         for query in queries:
             pgconn.send_query_params(query.encode(), None)
             pgconn.send_flush_request()
         pgconn.pipeline_sync()
         connection.wait(generators.send(pgconn))
-        return cls(connection)
+        return cls(connection, since)
 
     def answer(self) -> list[tuple[Any, ...]]:
         """Wait for the answer to the next question."""

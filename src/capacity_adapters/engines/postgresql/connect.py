@@ -1,35 +1,28 @@
 """A connection to PostgreSQL: opened in time, reading only, and free of the environment."""
 
-import logging
-import selectors
 import ssl
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from types import MappingProxyType
-from typing import Any, Final
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Final
 
 import psycopg
-from attrs import define, field
 from psycopg import pq, sql
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 from psycopg.conninfo import make_conninfo
-from psycopg.pq.abc import PGcancelConn, PGconn
+from psycopg.pq.abc import PGconn
 
 from capacity_adapters.engines.addresses import IPAddress
 from capacity_adapters.engines.authorities import stamp_of
 from capacity_adapters.engines.deadline import Guard
 from capacity_adapters.engines.engine import Target
 from capacity_adapters.engines.identities import identity_of
-from capacity_adapters.engines.postgresql.ahead import CAN_ASK, Ahead, Connection
+from capacity_adapters.engines.postgresql.ahead import Connection
 from capacity_adapters.engines.postgresql.errors import codes_in, meaning_of
+from capacity_adapters.engines.postgresql.link import Link, drive, milliseconds_until
 from capacity_adapters.engines.postgresql.verbosity import tell_codes
 from capacity_core.model import CollectFailed, Failure, Reason, Tls, TlsMode
 
-log = logging.getLogger(__name__)
-
-CANCEL_SECONDS: Final = 0.25
 KIND_OF_CONNECTION: Final = "28000"  # pg_hba.conf may mind that it is encrypted
 SEARCH_PATH: Final = "search_path=pg_catalog"
 
@@ -67,8 +60,6 @@ FIXED: Final = {
 }
 VERIFYING: Final = frozenset({TlsMode.VERIFY_FULL, TlsMode.VERIFY_CA})
 
-Row = tuple[Any, ...]
-
 
 class _TextLoader(Loader):
     """Texts may hold bytes that are no UTF-8; they show as escapes, so they can be stored."""
@@ -77,91 +68,9 @@ class _TextLoader(Loader):
         return bytes(data).decode("utf-8", "backslashreplace")
 
 
-@define(eq=False)
-class Link:
-    """One connection, and what stops its statement on a server that we no longer listen to."""
-
-    connection: Connection
-    guard: Guard
-    pooled: bool
-    cancel: PGcancelConn | None
-    _ahead: Ahead | None = field(default=None, init=False)
-
-    def ask(self, query: str, values: Sequence[object] = ()) -> list[Row]:
-        with self._stopped_in_time():
-            self._end_ahead()
-            with self.connection.cursor() as cursor:
-                if not self.pooled:
-                    return cursor.execute(query, values).fetchall()
-                # A setting of the session would stay behind in the pooler's connection.
-                with self.connection.transaction():
-                    cursor.execute("SET TRANSACTION READ ONLY")
-                    cursor.execute(
-                        f"SET LOCAL statement_timeout = {_milliseconds(self.guard.limit)}"
-                    )
-                    return cursor.execute(query, values).fetchall()
-
-    def ask_ahead(self, query: str, following: str) -> list[Row]:
-        """Likewise, and have the answer to the following on its way, if that can be."""
-        if self.pooled or not CAN_ASK:
-            return self.ask(query)
-        with self._stopped_in_time():
-            self._end_ahead()
-            self._ahead = Ahead.asked(self.connection, query, following)
-            return self._ahead.answer()
-
-    def asked_ahead(self) -> list[Row]:
-        """Give the answer to the following; nothing if it failed, or was not asked.
-
-        Raises psycopg.Error only if the connection is lost.
-        """
-        ahead, self._ahead = self._ahead, None
-        if ahead is None:
-            return []
-        with self._stopped_in_time():
-            try:
-                rows = ahead.answer()
-            except psycopg.Error as error:
-                if self.lost or self.guard.expired:
-                    raise
-                log.info("what was asked ahead has no answer: %s", error.sqlstate)
-                rows = []
-            ahead.end()
-            return rows
-
-    def _end_ahead(self) -> None:
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            ahead.end()
-
-    @contextmanager
-    def _stopped_in_time(self) -> Iterator[None]:
-        try:
-            yield
-        except psycopg.Error:
-            if self.guard.fired:
-                self._stop_server()
-            raise
-
-    @property
-    def lost(self) -> bool:
-        return self.connection.broken or self.connection.closed
-
-    def _stop_server(self) -> None:
-        if self.cancel is not None:
-            with suppress(psycopg.Error, OSError):
-                self.cancel.start()
-                _drive(self.cancel, self.cancel.poll, time.monotonic() + CANCEL_SECONDS)
-
-    def close(self) -> None:
-        if self.cancel is not None:
-            self.cancel.finish()
-        self.connection.close()
-
-
 def log_in(target: Target, guard: Guard, address: IPAddress, by: float) -> Link:
     """Connect to that very address. A pooler may refuse the settings; it gets none then."""
-    limit = _milliseconds(guard.end_by)
+    limit = milliseconds_until(guard.end_by)
     settings = ("default_transaction_read_only=on", f"statement_timeout={limit}", SEARCH_PATH)
     options = " ".join(f"-c {setting}" for setting in settings)
     with _explained(target):
@@ -230,30 +139,12 @@ def _start(conninfo: str, by: float) -> PGconn:
     pgconn = pq.PGconn.connect_start(conninfo.encode())
     tell_codes(pgconn)
     try:
-        _drive(pgconn, pgconn.connect_poll, by)
+        drive(pgconn, pgconn.connect_poll, by)
     except BaseException:
         pgconn.finish()
         raise
     pgconn.nonblocking = 1
     return pgconn
-
-
-def _drive(peer: PGconn | PGcancelConn, poll: Callable[[], int], by: float) -> None:
-    while (status := poll()) in _EVENTS:
-        with selectors.DefaultSelector() as selector:
-            selector.register(peer.socket, _EVENTS[status])
-            if not selector.select(max(0.0, by - time.monotonic())):
-                raise TimeoutError
-    if status != pq.PollingStatus.OK:
-        raise psycopg.OperationalError(peer.get_error_message("utf-8"))
-
-
-_EVENTS: Mapping[int, int] = MappingProxyType(
-    {
-        pq.PollingStatus.READING: selectors.EVENT_READ,
-        pq.PollingStatus.WRITING: selectors.EVENT_WRITE,
-    }
-)
 
 
 def _conninfo(target: Target, address: IPAddress, options: str, mode: TlsMode) -> str:
@@ -296,11 +187,6 @@ def methods(mode: TlsMode, known: Collection[str] = _KNOWN) -> dict[str, str]:
         return {}
     failure = Failure.of(Reason.DRIVER_MISSING, package="psycopg[binary]")
     raise CollectFailed(failure.reason, failure.hint)
-
-
-def _milliseconds(by: float) -> int:
-    """Leave the server a little longer than ourselves: at the deadline it is we who end it."""
-    return max(1, round((by - time.monotonic()) * 1000)) + 100
 
 
 def quoted(name: str) -> str:

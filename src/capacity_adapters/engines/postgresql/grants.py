@@ -8,7 +8,8 @@ from typing import Final
 
 import psycopg
 
-from capacity_adapters.engines.postgresql.connect import Link, quoted
+from capacity_adapters.engines.postgresql.connect import quoted
+from capacity_adapters.engines.postgresql.link import Link
 from capacity_adapters.engines.postgresql.queries import INHERITS, RIGHTS
 from capacity_core.diagnosis import Capabilities, Check, CheckState, GrantScript
 from capacity_core.messages import text

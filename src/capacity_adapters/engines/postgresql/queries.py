@@ -31,7 +31,8 @@ _FIRST: Final = f"""ARRAY(
         AND datname OPERATOR(pg_catalog.<>)
             ALL ('{{{",".join(sorted(SYSTEM_DATABASES))}}}'::pg_catalog.name[])
     ORDER BY oid LIMIT %s)"""  # noqa: S608 -- our own
-FIRST_SIZES: Final = _SIZES_OF.format(oids=_FIRST)  # of those that DATABASES tells first
+# Of as many as LIMIT says, which is filled in, of those that DATABASES tells first.
+FIRST_SIZES: Final = _SIZES_OF.format(oids=_FIRST)
 RIGHTS: Final = """
 SELECT datname, pg_catalog.has_database_privilege(oid, 'CONNECT')
              OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')

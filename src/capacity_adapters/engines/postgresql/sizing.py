@@ -11,8 +11,8 @@ import psycopg
 from attrs import define, field
 
 from capacity_adapters.engines.engine import milliseconds_since
-from capacity_adapters.engines.postgresql.connect import Link
 from capacity_adapters.engines.postgresql.errors import OUTCOMES
+from capacity_adapters.engines.postgresql.link import Link
 from capacity_adapters.engines.postgresql.queries import SIZES
 from capacity_core.model import CollectFailed, Outcome, Reason
 
@@ -56,14 +56,23 @@ class Queue:
         self._oids.extendleft(reversed(chunk))
 
 
-def sized_ahead(link: Link, since: float) -> dict[int, Told]:
-    """Read the first sizes, if they were asked ahead; whatever has none is to be asked again.
+def first_of(connections: int) -> int:
+    """Say how many databases the first chunk of one of so many connections has at most."""
+    return LEAST if connections == 1 else LEAST_SHARED
 
-    `since` is an absolute time of time.monotonic. Raises psycopg.Error if the connection is lost.
+
+def size_first(link: Link, queue: Queue, chunk: Sequence[int], rows: dict[int, Told]) -> None:
+    """Read the sizes that were asked ahead; what has no answer of this chunk is put back.
+
+    Raises psycopg.Error if the connection is lost or the time is over.
     """
-    answers = map(answer_of, link.asked_ahead())
-    found = {oid: (answer, milliseconds_since(since)) for oid, answer in answers}
-    return {oid: told for oid, told in found.items() if told[0] is not Outcome.VANISHED}
+    try:
+        answers, took = link.asked_ahead()
+    except psycopg.Error:
+        queue.put_back(chunk)
+        raise
+    rows.update((oid, (answer, took)) for oid, answer in map(answer_of, answers))
+    queue.put_back([oid for oid in chunk if oid not in rows])
 
 
 def size_all(link: Link, queue: Queue, rows: dict[int, Told]) -> None:
