@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 from tests.faults.cutting import cuts
@@ -146,6 +147,38 @@ def test_what_was_measured_before_the_connection_broke_is_kept(
         frozenset({"error"}),  # some were, the rest has no size
         frozenset(),  # all were
     }
+
+
+def test_the_others_measure_where_the_first_connection_broke(
+    postgres: Server,
+    ten: set[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("capacity_adapters.engines.postgresql.PAYS_FROM", 6)
+    monkeypatch.setattr(sizing, "LEAST_SHARED", 2)
+    measured = []
+    for cut_after in range(600, 2400, 50):
+        asked = False
+        with listening(Relay(postgres.port, cut_after=cut_after)) as port:
+            instance = port_instance("postgresql", port, username="bench", tls=INSECURE)
+            coordinator = coordinator_of(instance, policy=TargetPolicy(size_connections=2))
+            try:
+                assert coordinator.connect()
+                with suppress(CollectFailed):  # cut before it was told
+                    coordinator.fetch_inventory()
+                    asked = True
+                if asked:
+                    caplog.clear()
+                    report = coordinator.collect_capacity(ten)
+                    measured.append((sizes(report).keys(), caplog.text))
+            finally:
+                coordinator.disconnect()
+    assert all(found for found, _ in measured)
+    # Where only the first was cut, no more is missing than the two that it had in its hands.
+    alone = [found for found, logged in measured if "a further connection" not in logged]
+    assert all(len(found) >= len(ten) - 2 for found in alone)
+    assert any("sizing broke off" in logged for _, logged in measured)
 
 
 def test_an_inventory_does_not_wait_for_the_sizes_that_come_with_it(

@@ -98,6 +98,27 @@ def test_nothing_of_postgresql_is_held_before_the_first_write(
 
 
 @pytest.mark.live
+def test_what_a_sync_writes_is_planned_once_and_all_else_anew(
+    postgres: Server, postgres_template: str
+) -> None:
+    store = open_store(new_database(postgres, postgres_template))
+    instance_id = add_instance(store)
+    lease = store.leases.acquire(instance_id, 60)
+    planned = """SELECT current_setting('plan_cache_mode'), current_setting('enable_seqscan'),
+        pg_backend_pid()"""
+    with store.begin(lease) as work:
+        stage(work, instance_id, {"a": 1}, on_day(0))
+        with work.write() as connection:
+            mode, scans, process = connection.exec_driver_sql(planned).one()
+        work.commit()
+    assert (mode, scans) == ("force_generic_plan", "off")
+    with store.begin() as work, work.write() as connection:
+        told = connection.exec_driver_sql(planned).one()
+    assert told == ("force_custom_plan", "on", process)
+    store.close()
+
+
+@pytest.mark.live
 def test_a_connection_that_the_server_ended_is_replaced(
     postgres: Server, postgres_template: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
