@@ -104,6 +104,7 @@ def _are_options(query: Mapping[str, str | tuple[str, ...]]) -> bool:
 class Database:
     """A store's connections: lent for one answer, or for one transaction.
 
+    The drivers never begin by themselves, so that a reader costs no more than its statement.
     Syncs are many, and `patient`: whoever leads them, or waits at a page, goes before them.
     Writers of a file take turns here: SQLite would have them sleep and try again.
     """
@@ -117,11 +118,11 @@ class Database:
     @classmethod
     def at(cls, location: Location) -> "Database":
         if location.path:
-            # The driver never begins by itself. What must survive a loss of power waits for the
-            # disk, and brings along all that was committed before without waiting.
+            # What must survive a loss of power waits for the disk, and brings along all that was
+            # committed before without waiting.
             return cls(location, _sqlite(location.url), _sqlite(location.url, "NORMAL"))
         engine = _postgresql(location.url)
-        return cls(location, engine, engine.execution_options(isolation_level="AUTOCOMMIT"))
+        return cls(location, engine, engine)
 
     @contextmanager
     def seam(self) -> Iterator[None]:
@@ -151,14 +152,12 @@ class Database:
         An `unhurried` one may be forgotten in a loss of power, until the next other one: of a file
         alone, since a server may fall while we, who were told that it is kept, live on.
         """
-        if not self.location.path:
-            with self.seam():
-                return self._lent(self._engine, patient=patient)
         with self.seam():
             connection = self._lent(self._reading if unhurried else self._engine, patient=patient)
             try:
-                self._take_turn(connection)
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                if self.location.path:
+                    self._take_turn(connection)
+                connection.exec_driver_sql("BEGIN IMMEDIATE" if self.location.path else "BEGIN")
             except BaseException:
                 connection.close()
                 raise
@@ -202,7 +201,7 @@ def _info(connection: Connection) -> dict[str, Any]:
 
 
 def _sqlite(url: URL, synchronous: str = "FULL") -> Engine:
-    arguments: dict[str, Any] = {"isolation_level": None}  # we begin ourselves: savepoints hold
+    arguments: dict[str, Any] = {"isolation_level": None}
     if "timeout" not in url.query:
         arguments["timeout"] = PATIENCE_SECONDS
     engine = create_engine(
@@ -229,7 +228,8 @@ def _end_turns(_connection: object, record: Any) -> None:
 
 
 def _postgresql(url: URL) -> Engine:
-    arguments: dict[str, Any] = {"prepare_threshold": 1}  # parsing takes longer than planning
+    # Parsing takes longer than planning.
+    arguments: dict[str, Any] = {"autocommit": True, "prepare_threshold": 1}
     arguments |= {
         name: value for name, value in POSTGRESQL_OPTIONS.items() if name not in url.query
     }
