@@ -16,7 +16,7 @@ demo: $(VENV)/.ready
 test: $(VENV)/.ready
 	./tests/install_servers
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include='src/capacity_core/*' --fail-under=100
 	$(BIN)/coverage report --include='src/capacity_adapters/*,src/capacity_http/*' --fail-under=90
