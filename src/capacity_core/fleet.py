@@ -97,10 +97,19 @@ class CapacityFleet:
             now=self.now(),
         )
         run, is_new = start()
-        if is_abandoned(run, self.now()):
+        if run.cancel_requested_at:
+            self._take_up(work)
+            work.runs.close_finished(self.now())
+            run, is_new = start()
+        elif is_abandoned(run, self.now()):
             work.runs.cancel(run.id, self.now())
             run, is_new = start()
         return run, is_new
+
+    def _take_up(self, work: UnitOfWork) -> None:
+        """Take what silent workers left: nobody else may be there to do it."""
+        if left := work.runs.requeue_expired(self.now(), MOST_ATTEMPTS):
+            log.warning("%s items were left by workers that went silent", left)
 
     def last_fired(self, schedule: str, first: datetime | None = None) -> datetime:
         """When the schedule was last met; one that nobody knew is met then first, or now."""
@@ -176,7 +185,7 @@ class CapacityFleet:
         Raises NotFoundError, and ConflictError if the run is not running.
         """
         with self.begin() as work:
-            work.runs.requeue_expired(self.now(), MOST_ATTEMPTS)
+            self._take_up(work)
             run = work.runs.cancel(run_id, self.now())
             work.commit()
         return run
@@ -189,6 +198,8 @@ class CapacityFleet:
         running.
         """
         with self.begin() as work:
+            self._take_up(work)
+            work.runs.close_finished(self.now())
             run = work.runs.reopen(run_id, self.now())
             if run.cancel_requested_at:
                 raise ConflictError(text("error.run_cancelling", id=run_id))
@@ -233,11 +244,9 @@ class CapacityFleet:
     def tidy(self) -> Sequence[Run]:
         """Take up what workers left that died; returns the runs that ended with it."""
         with self.begin() as work:
-            requeued = work.runs.requeue_expired(self.now(), MOST_ATTEMPTS)
+            self._take_up(work)
             closed = work.runs.close_finished(self.now())
             work.commit()
-        if requeued:
-            log.warning("%s items were left by workers that went silent", requeued)
         return closed
 
     def collect(self, claim: Claim, keeper: LeaseKeeper | None = None) -> ItemEnd:

@@ -1,5 +1,6 @@
 """Many instances: what runs select, how each item ends, and who is not asked again."""
 
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import product
@@ -236,6 +237,24 @@ def test_a_cancelled_run_is_tried_again(fleet: CapacityFleet, store: MemoryStore
     assert (cancelled.status, cancelled.counts) == (RunStatus.CANCELLED, ItemCounts(cancelled=1))
     assert fleet.retry(run.id) == run
     assert fleet.run(run.id) == run
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_run_cancelled_behind_a_silent_worker_is_in_nobodys_way(
+    fleet: CapacityFleet, store: MemoryStore, *, again: bool
+) -> None:
+    add_instance(store)
+    run, _ = fleet.start(Selection())
+    fleet.claim([each.item_id for each in fleet.waiting(9)], "dead", 0.05)
+    assert fleet.cancel(run.id).status is RunStatus.RUNNING
+    with pytest.raises(ConflictError):
+        fleet.start(Selection())
+    time.sleep(0.1)
+    if again:
+        assert fleet.retry(run.id).cancel_requested_at is None
+    else:
+        assert fleet.start(Selection())[1]
+        assert fleet.run(run.id).status is RunStatus.CANCELLED
 
 
 def test_items_of_a_silent_worker_are_taken_up(

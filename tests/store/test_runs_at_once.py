@@ -7,11 +7,13 @@ from functools import partial
 from operator import methodcaller
 from threading import Barrier
 from typing import TypeVar
+from urllib.parse import quote
 
 import pytest
-from tests.stores import add_instance, running_of
+from tests.servers import Server
+from tests.stores import add_instance, new_database, running_of
 
-from capacity_adapters.store import Store
+from capacity_adapters.store import Store, open_store
 from capacity_core.errors import ConflictError
 from capacity_core.model import Reason
 from capacity_core.reads import Paging
@@ -53,6 +55,21 @@ def at_once(store: Store, *acts: Callable[[Runs], Answer]) -> list[Answer]:
 
     with ThreadPoolExecutor(len(acts)) as pool:
         return list(pool.map(run, acts))
+
+
+@pytest.mark.live
+def test_no_more_is_taken_than_was_asked_for_whatever_the_plan(
+    postgres: Server, postgres_template: str
+) -> None:
+    forbidden = ("hashjoin", "hashagg", "sort", "material")
+    plan = quote(" ".join(f"-c enable_{name}=off" for name in forbidden))
+    store = open_store(f"{new_database(postgres, postgres_template)}?options={plan}")
+    ids = [add_instance(store, name) for name in "abcdefgh"]
+    with store.begin() as work:
+        work.runs.start(Selection(), ids, trigger=Trigger.MANUAL, requested_by=None, now=NOW)
+        work.commit()
+    assert len(do(store, lambda runs: runs.take_unqueued(2, 60))) == 2
+    store.close()
 
 
 @pytest.fixture

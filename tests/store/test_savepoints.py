@@ -152,6 +152,65 @@ def test_a_connection_lost_in_the_transaction_undoes_it(
     store.close()
 
 
+def _fail_without_savepoint(work: StoreUnitOfWork) -> None:
+    with work.savepoint() as connection:
+        connection.exec_driver_sql("RELEASE SAVEPOINT part")
+        connection.exec_driver_sql("SELECT no_such_column FROM schedules")
+
+
+@pytest.mark.live
+def test_a_savepoint_that_cannot_be_gone_back_to_undoes_the_transaction(
+    postgres: Server, postgres_template: str
+) -> None:
+    store = open_store(new_database(postgres, postgres_template))
+    with store.begin() as work:
+        work.runs.fire("nightly", NOON)
+        with pytest.raises(StoreError):
+            _fail_without_savepoint(work)
+        with pytest.raises(StoreError):
+            work.runs.fire("weekly", NOON)
+        with pytest.raises(StoreError):
+            work.commit()
+    assert rows(store, "schedules") == []
+    store.close()
+
+
+@pytest.mark.live
+def test_a_transaction_that_the_server_has_given_up_is_not_called_kept(
+    postgres: Server, postgres_template: str
+) -> None:
+    store = open_store(new_database(postgres, postgres_template))
+    with store.begin() as work:
+        work.instances.add(an_instance("a"))
+        with work.write() as connection:
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            with pytest.raises(psycopg.Error):
+                driver.execute("SELECT no_such_column FROM instances")
+        with pytest.raises(StoreError) as refused:
+            work.commit()
+    assert refused.value.message.key == "store.failed"
+    assert rows(store, "instances") == []
+    store.close()
+
+
+@pytest.mark.live
+def test_a_commit_that_fails_leaves_no_open_transaction_to_the_next(
+    postgres: Server, postgres_template: str
+) -> None:
+    store = open_store(new_database(postgres, postgres_template))
+    with store.begin() as work:
+        work.runs.fire("nightly", NOON)
+        with work.write() as connection:
+            driver = connection.connection.driver_connection
+        assert driver is not None
+        with driver.transaction(), pytest.raises(StoreError):  # psycopg refuses to commit in there
+            work.commit()
+    assert driver.closed
+    assert rows(store, "schedules") == []
+    store.close()
+
+
 def test_a_full_disk_undoes_the_whole_transaction(sqlite_template: Path, tmp_path: Path) -> None:
     store = open_store(copied_sqlite(sqlite_template, tmp_path))
     instance_id = add_instance(store)

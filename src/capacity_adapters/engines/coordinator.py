@@ -71,10 +71,11 @@ class EngineCoordinator:
     def connect(self) -> bool:
         self.disconnect()
         self.failure = None
-        guard = self._guard = Guard.starting_now(self.policy.connect_deadline, self.deadline)
         try:
             engine = self._engine = self._load()
             target = Target(self.instance, self.secret(), self.policy)
+            # What the store took to tell the password is no time of the target's.
+            guard = self._guard = Guard.starting_now(self.policy.connect_deadline, self.deadline)
             with self._seam(engine, guard, target.password):
                 guard.remaining()
                 self._conversation = engine.open(target, guard)

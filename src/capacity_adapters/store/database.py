@@ -114,6 +114,7 @@ class Database:
     _reading: Engine
     _turn: Lock = field(factory=Lock)
     _few: Semaphore = field(factory=partial(Semaphore, FEW))
+    _more: Semaphore = field(factory=partial(Semaphore, CONNECTIONS - FEW))
 
     @classmethod
     def at(cls, location: Location) -> "Database":
@@ -166,8 +167,8 @@ class Database:
     def _lent(self, engine: Engine, *, patient: bool) -> Connection:
         """Wait a moment for one of a few, if patient: to open another would cost a server more.
 
-        Who has waited in vain opens one, and from then on the few are one more: a store far away
-        holds each of them for longer.
+        Who has waited in vain opens one, and from then on the few are one more, up to all that
+        are kept open: a store far away holds each of them for longer.
         """
         if self.location.path or not patient:
             return engine.connect()
@@ -178,7 +179,8 @@ class Database:
             if is_one_of_few:
                 self._few.release()
             raise
-        _info(connection)["few"] = self._few
+        if is_one_of_few or self._more.acquire(blocking=False):
+            _info(connection)["few"] = self._few
         return connection
 
     def _take_turn(self, connection: Connection) -> None:
@@ -245,12 +247,19 @@ def _postgresql(url: URL) -> Engine:
     )
     event.listen(engine, "checkin", _note_return)
     event.listen(engine, "checkin", _end_turns)
+    event.listen(engine, "checkin", _drop_if_unfinished)
     event.listen(engine, "checkout", _ping(engine))
     return engine
 
 
 def _note_return(_connection: object, record: Any) -> None:
     record.info["returned"] = time.monotonic()
+
+
+def _drop_if_unfinished(connection: Any, record: Any) -> None:
+    """A commit that failed may leave its transaction open, and SQLAlchemy does not look."""
+    if connection is not None and connection.info.transaction_status.name != "IDLE":
+        record.invalidate()
 
 
 def _ping(engine: Engine) -> Any:

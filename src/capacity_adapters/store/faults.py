@@ -38,6 +38,7 @@ POSTGRESQL_FAULTS: Final[Mapping[str, str]] = MappingProxyType(
         "55P03": "store.locked",
         "57014": "store.locked",
         "57P": "store.unreachable",
+        "25P03": "store.unreachable",  # the session was idle in its transaction for too long
     }
 )
 

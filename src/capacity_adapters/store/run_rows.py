@@ -65,12 +65,13 @@ UPDATE run_items SET claimed_until = {now} + :seconds
 WHERE id IN (SELECT id FROM run_items WHERE status = 'running'
     AND owner IN (SELECT item.value ->> 0 FROM {items}) {skip_locked})
 """)
+# As a subquery it might be run again for each row, and skip what it has locked itself.
 QUEUE: Final = portable(f"""
-UPDATE run_items SET queued_until = {{now}} + :seconds
-WHERE id IN (SELECT id FROM run_items
+WITH chosen AS MATERIALIZED (SELECT id FROM run_items
     WHERE {_WAITING} AND queued_until <= {{now}}
     ORDER BY id LIMIT :most {{skip_locked}})
-RETURNING id
+UPDATE run_items SET queued_until = {{now}} + :seconds
+WHERE id IN (SELECT id FROM chosen) RETURNING id
 """)  # noqa: S608 -- our own
 NAMED: Final = portable(_PLACES + "run_items.id {ids} ORDER BY run_items.id")
 FINISH: Final = portable("""

@@ -60,7 +60,7 @@ class StoreUnitOfWork:
             with self._database.seam(), _undone_if_failed(connection):
                 yield connection
         finally:
-            if _ended_by_database(connection):
+            if not _can_be_kept(connection):
                 self._break()
 
     def commit(self) -> None:
@@ -68,6 +68,8 @@ class StoreUnitOfWork:
             raise StoreError(text("store.failed", where=self._database.location.where))
         if self._connection is not None:
             with self._whole():
+                if not _can_be_kept(self._connection):  # PostgreSQL would undo it, and say nothing
+                    raise StoreError(text("store.failed", where=self._database.location.where))
                 self._connection.commit()
         self.end()
 
@@ -189,3 +191,11 @@ def _ended_by_database(connection: Connection) -> bool:
     if connection.closed or connection.invalidated:
         return True
     return getattr(connection.connection.driver_connection, "in_transaction", True) is False
+
+
+def _can_be_kept(connection: Connection) -> bool:
+    """Say whether the transaction is open still, and whole."""
+    if _ended_by_database(connection):
+        return False
+    info = getattr(connection.connection.driver_connection, "info", None)  # psycopg's
+    return info is None or info.transaction_status.name == "INTRANS"
