@@ -4,8 +4,10 @@ import logging
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Set as AbstractSet
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from attrs import evolve
@@ -21,6 +23,7 @@ from capacity_core.errors import EngineNotSupportedError
 from capacity_core.model import (
     CapacityReport,
     CollectFailed,
+    FileAddress,
     Instance,
     Inventory,
     Outcome,
@@ -72,6 +75,18 @@ def test_a_driver_that_is_missing_names_its_package() -> None:
     assert coordinator.failure is not None
     assert coordinator.failure.reason is Reason.DRIVER_MISSING
     assert coordinator.failure.hint.params["package"] == "the-driver"
+
+
+def test_a_password_that_comes_late_takes_nothing_of_the_targets_time(tmp_path: Path) -> None:
+    def secret_for(_instance: Instance) -> Secret:
+        time.sleep(0.3)
+        return Secret("")
+
+    (tmp_path / "a.db").touch()
+    kept = evolve(an_instance(), db_type="sqlite", address=FileAddress(str(tmp_path)))
+    coordinator = coordinators(TargetPolicy(connect_deadline=0.2), secret_for)(kept, deadline=5.0)
+    assert coordinator.connect()
+    coordinator.disconnect()
 
 
 def test_a_password_that_cannot_be_read_is_told() -> None:

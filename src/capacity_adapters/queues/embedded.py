@@ -1,7 +1,6 @@
 """Workers inside this process: they collect the runs of the store, alone or beside others."""
 
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -65,11 +64,6 @@ class _Begun:
     claim: Claim
     waiting: Waiting
     future: "Future[None]"
-    claimed_at: float
-
-    @property
-    def is_stock(self) -> bool:
-        return not self.future.running() and not self.future.done()
 
 
 @define(eq=False)
@@ -167,8 +161,7 @@ class _Crew:
 
     def _keeps_others_waiting(self) -> bool:
         """Say whether what was claimed ahead waits for syncs that are slow after all."""
-        stock = (each.claimed_at for each in self._begun.values() if each.is_stock)
-        return monotonic() > next(stock, monotonic()) + AHEAD_SECONDS  # the oldest come first
+        return self._has_stock and monotonic() > self._last_move + AHEAD_SECONDS
 
     def _give_back(self) -> None:
         unbegun = [each for each in self._begun.values() if each.future.cancel()]
@@ -210,18 +203,12 @@ class _Crew:
         taken = {each.item_id: each for each in self.backlog.take(running, slots)}
         if not taken:
             return False
-        claims = deque(self.fleet.claim(taken, uuid4().hex, keeper.seconds))
-        was_quicker, claimed_at = len(claims) < len(taken), monotonic()
-        self._last_move = claimed_at
-        try:
-            while claims:
-                claim = claims.popleft()
-                future = pool.submit(self._collect, claim, keeper)
-                waiting = taken[claim.item_id]
-                self._begun[claim.item_id] = _Begun(claim, waiting, future, claimed_at)
-        finally:  # of a thread that could not start, the next one that is free does the work
-            self._ends.extend((claim, GIVEN_BACK) for claim in claims)
-        return was_quicker
+        claims = self.fleet.claim(taken, uuid4().hex, keeper.seconds)
+        self._last_move = monotonic()
+        for claim in claims:
+            future = pool.submit(self._collect, claim, keeper)
+            self._begun[claim.item_id] = _Begun(claim, taken[claim.item_id], future)
+        return len(claims) < len(taken)
 
     def _collect(self, claim: Claim, keeper: LeaseKeeper) -> None:
         end = BROKEN
