@@ -74,6 +74,7 @@ def test_who_has_waited_gets_another(database: Database, monkeypatch: pytest.Mon
     assert not database._few.acquire(blocking=False)
     for connection in again:
         connection.close()
+    assert sum(database._few.acquire(blocking=False) for _ in again) == CONNECTIONS
 
 
 def test_a_lost_connection_leaves_its_place(database: Database) -> None:

@@ -54,7 +54,8 @@ class EngineCoordinator:
     """One conversation with one instance; fits the port CapacityExaminer.
 
     `load` gives the engine and is called late, for the driver is imported with it; `package` is
-    what to install if that fails. `deadline`, in seconds, counts from `connect`.
+    what to install if that fails. `deadline`, in seconds, counts from `connect`, once
+    `secret` is known.
     """
 
     instance: Instance
