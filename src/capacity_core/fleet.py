@@ -98,8 +98,7 @@ class CapacityFleet:
         )
         run, is_new = start()
         if run.cancel_requested_at:
-            self._take_up(work)
-            work.runs.close_finished(self.now())
+            self._tidied(work)
             run, is_new = start()
         elif is_abandoned(run, self.now()):
             work.runs.cancel(run.id, self.now())
@@ -110,6 +109,10 @@ class CapacityFleet:
         """Take what silent workers left: nobody else may be there to do it."""
         if left := work.runs.requeue_expired(self.now(), MOST_ATTEMPTS):
             log.warning("%s items were left by workers that went silent", left)
+
+    def _tidied(self, work: UnitOfWork) -> Sequence[Run]:
+        self._take_up(work)
+        return work.runs.close_finished(self.now())
 
     def last_fired(self, schedule: str, first: datetime | None = None) -> datetime:
         """When the schedule was last met; one that nobody knew is met then first, or now."""
@@ -198,8 +201,7 @@ class CapacityFleet:
         running.
         """
         with self.begin() as work:
-            self._take_up(work)
-            work.runs.close_finished(self.now())
+            self._tidied(work)
             run = work.runs.reopen(run_id, self.now())
             if run.cancel_requested_at:
                 raise ConflictError(text("error.run_cancelling", id=run_id))
@@ -244,8 +246,7 @@ class CapacityFleet:
     def tidy(self) -> Sequence[Run]:
         """Take up what workers left that died; returns the runs that ended with it."""
         with self.begin() as work:
-            self._take_up(work)
-            closed = work.runs.close_finished(self.now())
+            closed = self._tidied(work)
             work.commit()
         return closed
 

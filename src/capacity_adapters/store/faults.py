@@ -30,6 +30,7 @@ POSTGRESQL_FAULTS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "08": "store.unreachable",
         "25006": "store.readonly",
+        "25P03": "store.unreachable",  # the session was idle in its transaction for too long
         "28": "store.login",
         "3D000": "store.no_database",
         "42501": "store.denied",
@@ -38,7 +39,6 @@ POSTGRESQL_FAULTS: Final[Mapping[str, str]] = MappingProxyType(
         "55P03": "store.locked",
         "57014": "store.locked",
         "57P": "store.unreachable",
-        "25P03": "store.unreachable",  # the session was idle in its transaction for too long
     }
 )
 
