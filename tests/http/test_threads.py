@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from threading import Event, Semaphore, Timer
+from threading import enumerate as threads
 
 import pytest
 from attrs import define, field
@@ -87,6 +88,13 @@ def test_reads_and_health_answer_while_every_worker_waits_for_a_target(
         assert not slow.begun.acquire(blocking=False)  # never more than `workers` at once
         slow.go_on.set()
         assert {each.result(PATIENCE).status_code for each in asked} == {200}
+
+
+def test_no_request_costs_a_thread_beside_the_pools(service: Service) -> None:
+    assert service.sync(service.add()).status_code == 200
+    assert service.names() == ["shop"]
+    assert service.call("GET", "/instances", None).status_code == 401
+    assert not [each.name for each in threads() if each.name.startswith("asyncio_")]
 
 
 LONG_QUESTIONS = [

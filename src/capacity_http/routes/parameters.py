@@ -93,10 +93,11 @@ DEPENDENCIES: Final[Mapping[str, Callable[..., object]]] = MappingProxyType(
 _NO_PARAMETERS: Final = frozenset({"request", "facade"})
 
 
-def refuse_unknown(connection: Connection, handler: BaseRouteHandler) -> None:
+async def refuse_unknown(connection: Connection, handler: BaseRouteHandler) -> None:
     """Guard routes that say KNOWN_QUERY: a slip in a name must not widen the answer.
 
-    Raises InvalidInputError.
+    It waits for nothing, but Litestar would take a thread for a plain function. Raises
+    InvalidInputError.
     """
     if handler.opt.get(KNOWN_QUERY):
         taken = _taken_by(handler.fn) - connection.path_params.keys()
