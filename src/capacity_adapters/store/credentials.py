@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import Delete, Row, delete, insert, select, update
+from sqlalchemy import Delete, Row, bindparam, delete, insert, select, update
 
 from capacity_adapters.store.database import Database
 from capacity_adapters.store.statements import sought
@@ -25,6 +25,10 @@ from capacity_core.model import CollectFailed, Failure, FileAddress, Instance, R
 log = logging.getLogger(__name__)
 
 NONCE_BYTES: Final = 12
+
+_KEPT: Final = select(credentials.c.key_id, credentials.c.nonce, credentials.c.sealed).where(
+    credentials.c.instance_id == bindparam("instance_id")
+)
 
 
 @frozen
@@ -51,10 +55,8 @@ def secret_of(
     Raises CollectFailed if this key cannot: it is another one, the row was tampered with, or the
     password was kept for another address.
     """
-    columns = credentials.c.key_id, credentials.c.nonce, credentials.c.sealed
-    asked = select(*columns).where(credentials.c.instance_id == sought(instance.id))
     with database.reading(patient=True) as connection:
-        row = connection.execute(asked).one_or_none()
+        row = connection.execute(_KEPT, {"instance_id": sought(instance.id)}).one_or_none()
     if row is None:
         return None
     key = secret_key()

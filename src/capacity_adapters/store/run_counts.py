@@ -3,29 +3,49 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from attrs import evolve
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, bindparam, update
 
-from capacity_adapters.store.run_rows import CANCEL, RUNS, run_of
-from capacity_adapters.store.statements import sought, statement_for
+from capacity_adapters.store.run_rows import CANCEL, HOLD, HOLD_FREE, RUNS, run_of
+from capacity_adapters.store.statements import as_doc, sought, statement_for
 from capacity_adapters.store.tables import runs
 from capacity_core.errors import NotFoundError
 from capacity_core.messages import text
 from capacity_core.runs import OPEN, ItemStatus, Run, run_status
+
+# Whoever writes ends waits for these: to build a statement takes longer than to run it.
+_ONE: Final = RUNS.where(runs.c.id == bindparam("run_id"))
+_COUNTERS: Final = (
+    *("completed", "failed", "cancelled", "skipped"),
+    *("size_high", "size_low", "databases"),
+)
+_ADD: Final = (
+    update(runs)
+    .where(runs.c.id == bindparam("run_id"))
+    .values(
+        **{name: runs.c[name] + bindparam(f"more_{name}") for name in _COUNTERS},
+        active_at=bindparam("at"),
+    )
+)
+_CLOSE: Final = (
+    update(runs)
+    .where(runs.c.id == bindparam("run_id"))
+    .values(status=bindparam("became"), finished_at=bindparam("at"))
+)
 
 
 def hold(
     connection: Connection, run_ids: Iterable[int], *, skip_locked: bool = False
 ) -> Sequence[int]:
     """Let nobody else end items of these runs, so that the last one sees the ends of all others."""
-    asked = select(runs.c.id).where(runs.c.id.in_(map(sought, run_ids))).order_by(runs.c.id)
-    return connection.scalars(asked.with_for_update(skip_locked=skip_locked)).all()
+    asked = statement_for(HOLD_FREE if skip_locked else HOLD, connection)
+    return connection.scalars(asked, {"doc": as_doc((sought(each),) for each in run_ids)}).all()
 
 
 def row_by_id(connection: Connection, run_id: int) -> Row[Any]:
-    row = connection.execute(RUNS.where(runs.c.id == sought(run_id))).one_or_none()
+    row = connection.execute(_ONE, {"run_id": sought(run_id)}).one_or_none()
     if row is None:
         raise NotFoundError(text("error.run_missing"))
     return row
@@ -50,10 +70,8 @@ def count_ends(connection: Connection, ended: Sequence[Row[Any]], now: datetime)
 
 
 def _add(connection: Connection, run_id: int, many: Mapping[str, int], now: datetime) -> None:
-    more = {runs.c[name]: runs.c[name] + number for name, number in many.items() if number}
-    connection.execute(
-        update(runs).where(runs.c.id == run_id).values({**more, runs.c.active_at: now})
-    )
+    more = {f"more_{name}": many.get(name, 0) for name in _COUNTERS}
+    connection.execute(_ADD, {"run_id": run_id, "at": now, **more})
 
 
 def without_pending(connection: Connection, row: Row[Any], now: datetime) -> Run:
@@ -68,6 +86,5 @@ def without_pending(connection: Connection, row: Row[Any], now: datetime) -> Run
 
 def close(connection: Connection, run: Run, now: datetime) -> Run:
     ended = evolve(run, status=run_status(run.counts), finished_at=now)
-    values = {"status": ended.status, "finished_at": now}
-    connection.execute(update(runs).where(runs.c.id == run.id).values(values))
+    connection.execute(_CLOSE, {"run_id": run.id, "became": ended.status, "at": now})
     return ended

@@ -36,6 +36,8 @@ ADD_ITEMS: Final = portable("""
 INSERT INTO run_items (run_id, instance_id, status)
 SELECT :run_id, CAST(item.value ->> 0 AS BIGINT), 'pending' FROM {items} WHERE true
 """)
+HOLD: Final = portable("SELECT id FROM runs WHERE id {ids} ORDER BY id {locked}")
+HOLD_FREE: Final = portable("SELECT id FROM runs WHERE id {ids} ORDER BY id {skip_locked}")
 _PLACES: Final = """
 SELECT run_items.id, run_items.run_id, run_items.instance_id, db_type, host, zone,
     coalesce(last_sync_scenario, '') = 'connect_failed' AS is_suspect

@@ -51,6 +51,7 @@ BLANKS: Final = {
         "long_before": f"""LEFT JOIN LATERAL (
         {_EARLIER.format("*").replace("WHERE", "WHERE yesterday.instance_id IS NULL AND", 1)}
         ) AS earlier ON true""",
+        "locked": "FOR UPDATE",
         "skip_locked": "FOR UPDATE SKIP LOCKED",
         "planned_once": """
 FROM (SELECT set_config('plan_cache_mode', 'force_generic_plan', true),
@@ -71,6 +72,7 @@ FROM (SELECT set_config('plan_cache_mode', 'force_generic_plan', true),
         ON yesterday.instance_id IS NULL AND earlier.instance_id = today.instance_id
         AND earlier.database_name = today.database_name
         AND earlier.collected_date = ({_EARLIER.format("collected_date")})""",
+        "locked": "",
         "skip_locked": "",
         "planned_once": "",
         "unhurried": "",
