@@ -238,8 +238,8 @@ class CapacityFleet:
     def finish(self, ends: Sequence[tuple[Claim, ItemEnd]]) -> Sequence[Run]:
         """Keep how items ended; returns the runs that ended with them."""
         with self.begin() as work:
-            work.runs.finish(ends, self.now())
-            closed = work.runs.close_finished(self.now())
+            may_close = work.runs.finish(ends, self.now())
+            closed = work.runs.close_finished(self.now()) if may_close else []
             work.commit()
         return closed
 

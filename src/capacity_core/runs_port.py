@@ -77,8 +77,11 @@ class Runs(Protocol):
         """Let their claims last longer, those that expired too."""
         ...
 
-    def finish(self, ends: Iterable[tuple[Claim, ItemEnd]], now: datetime) -> None:
-        """Say how claimed items ended; a claim that was taken away meanwhile changes nothing."""
+    def finish(self, ends: Iterable[tuple[Claim, ItemEnd]], now: datetime) -> bool:
+        """Say how claimed items ended; a claim that was taken away meanwhile changes nothing.
+
+        True if a run may have ended with them: `close_finished` is to be asked.
+        """
         ...
 
     def requeue_expired(self, now: datetime, most_attempts: int) -> int:

@@ -103,6 +103,25 @@ def test_a_run_has_an_item_for_each_instance_in_its_order(
     assert [each.instance_id for each in waiting] == instance_ids[::-1][:2]
 
 
+def test_an_end_says_whether_a_run_may_have_ended_with_it(
+    store: AnyStore, instance_ids: list[int]
+) -> None:
+    run, _ = start(store, instance_ids)
+    one, two, three = claim(store)
+    with store.begin() as work:
+        assert not work.runs.finish([(one, DONE)], LATER)
+        assert not work.runs.finish([(one, FAILED)], LATER)  # it has ended already
+        work.commit()
+    with store.begin() as work:
+        assert work.runs.finish([(two, DONE), (three, FAILED)], LATER)
+    cancel(store, run.id)
+    with store.begin() as work:
+        assert work.runs.finish([(two, DONE)], LATER)
+        assert work.runs.close_finished(LATER) == []
+        assert work.runs.finish([(three, FAILED)], LATER)
+        assert [each.id for each in work.runs.close_finished(LATER)] == [run.id]
+
+
 def test_the_same_selection_has_one_running_run(store: AnyStore, instance_ids: list[int]) -> None:
     first, _ = start(store, instance_ids)
     second, is_new = start(store, instance_ids[:1])

@@ -42,6 +42,22 @@ def test_a_host_with_more_than_is_ever_seen_blocks_nobody() -> None:
     assert [each.host for each in taken] == ["a"] * 8 + ["b"] * 3
 
 
+def test_only_what_was_looked_for_without_exception_is_empty_once_it_is_taken() -> None:
+    store = Store(many(0, 3, "a") | many(3, 1, "b"))
+    seen = Backlog(store.look, Limits(workers=16, per_host=2))
+    assert not seen.is_empty
+    taken = seen.take([], 3)
+    assert not seen.is_empty
+    store.claim(taken)
+    store.claim(last := seen.take(taken[1:], 1))
+    assert (len(last), seen.is_empty) == (1, True)
+    seen.forget()
+    assert not seen.is_empty
+    store.waiting = many(9, 1, "a")
+    assert not seen.take([*many(7, 2, "a").values()], 1)
+    assert not seen.is_empty
+
+
 def test_a_full_engine_blocks_nobody() -> None:
     store = Store(many(0, 1_000, "a", "oracle") | many(1_000, 3, "b"))
     seen = Backlog(store.look, Limits(per_host=None, per_engine={"oracle": 4}))

@@ -122,6 +122,17 @@ def test_a_target_that_hangs_holds_up_nobody_else(
     assert ended.status is RunStatus.COMPLETED
 
 
+def test_ends_that_nobody_waits_for_are_written_together(
+    memory: CapacityApplication, targets: Targets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "BATCH_SECONDS", PATIENCE)
+    run = a_run(memory, 3)
+    targets.meanwhile = lambda name: time.sleep(0.2 * int(name[1:]))
+    done: list[int] = []
+    workers_of(memory).drive(run.id, lambda seen: done.append(seen.counts.completed))
+    assert set(done) == {0, 3}
+
+
 def test_those_that_were_dead_the_last_time_leave_workers_to_the_others(
     store: AnyStore, targets: Targets
 ) -> None:

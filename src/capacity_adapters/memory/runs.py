@@ -189,8 +189,8 @@ class MemoryRuns:
             if kept.owner in renewed:
                 state.run_items[kept.item.id] = evolve(kept, claimed_until=until)
 
-    def finish(self, ends: Iterable[tuple[Claim, ItemEnd]], now: datetime) -> None:
-        state = self._work.write()
+    def finish(self, ends: Iterable[tuple[Claim, ItemEnd]], now: datetime) -> bool:
+        state, run_ids = self._work.write(), set[int]()
         for claim, end in ends:
             kept = state.run_items.get(claim.item_id)
             if kept is None or kept.item.status is not ItemStatus.RUNNING:
@@ -198,6 +198,9 @@ class MemoryRuns:
             if (kept.owner, kept.item.attempts) != (claim.owner, claim.attempt):
                 continue
             _end(state, kept, end, now)
+            run_ids.add(claim.run_id)
+        ended = map(self.get, run_ids)
+        return any(not run.counts.open or run.cancel_requested_at is not None for run in ended)
 
     def requeue_expired(self, now: datetime, most_attempts: int) -> int:
         state, clock = self._work.write(), time.monotonic()

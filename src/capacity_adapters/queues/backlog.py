@@ -10,6 +10,7 @@ from capacity_core.runs import Waiting
 
 LOOK: Final = 500
 MOST_SEEN: Final = 2_000
+NOTHING_FULL: Final = Full()
 
 
 class Look(Protocol):
@@ -31,6 +32,11 @@ class Backlog:
         """There may be more than was seen, and some of it may be taken."""
         self._seen.clear()
         self._nothing_more = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Say whether all that waited, when it was looked for, is taken."""
+        return not self._seen and self._nothing_more == NOTHING_FULL
 
     def take(self, running: Sequence[Waiting], slots: int) -> list[Waiting]:
         """Take what begins next, at most so many. Raises StoreError."""

@@ -24,7 +24,7 @@ from capacity_core.runs import Claim, ItemEnd, ItemStatus, Run, RunStatus, Waiti
 log = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 1.0  # for what other processes do
-BATCH_SECONDS: Final = 0.05  # ends are written together while there is work that was claimed ahead
+BATCH_SECONDS: Final = 0.05  # ends are written together while no worker waits for that
 AHEAD_SECONDS: Final = 0.5  # of work,
 AHEAD: Final = 2  # at most so many items for each worker,
 MOST_FOR_FEW: Final = 16  # or so many for one
@@ -127,6 +127,11 @@ class _Crew:
     def _has_stock(self) -> bool:
         return len(self._begun) > self.limits.workers
 
+    @property
+    def _may_rest(self) -> bool:
+        """Say whether a worker that ends has work, or there is none."""
+        return self._has_stock or (self.backlog.is_empty and bool(self._begun))
+
     def _hear(self) -> None:
         patience = AHEAD_SECONDS if self._has_stock else POLL_SECONDS
         for word in _said(self._words, self._back_off or patience, self._rest_until):
@@ -137,8 +142,8 @@ class _Crew:
             self._begun.pop(word[0].item_id, None)
             self._last_move = monotonic()
             has_rest = self._rest_until and not self._back_off
-            if has_rest and not self._has_stock:
-                return  # what was claimed ahead is used up
+            if has_rest and not self._may_rest:
+                return  # what was claimed ahead is used up, or all has ended
 
     def _turn(self, pool: ThreadPoolExecutor, keeper: LeaseKeeper) -> None:
         try:
@@ -157,7 +162,7 @@ class _Crew:
             self.backlog.forget()
         else:
             self._back_off = 0.0
-            self._rest_until = monotonic() + BATCH_SECONDS if self._has_stock else 0.0
+            self._rest_until = monotonic() + BATCH_SECONDS if self._may_rest else 0.0
 
     def _keeps_others_waiting(self) -> bool:
         """Say whether what was claimed ahead waits for syncs that are slow after all."""

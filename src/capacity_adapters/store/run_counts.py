@@ -8,7 +8,7 @@ from typing import Any, Final
 from attrs import evolve
 from sqlalchemy import Connection, Row, bindparam, update
 
-from capacity_adapters.store.run_rows import CANCEL, HOLD, HOLD_FREE, RUNS, run_of
+from capacity_adapters.store.run_rows import CANCEL, ENDED, HOLD, HOLD_FREE, RUNS, run_of
 from capacity_adapters.store.statements import as_doc, sought, statement_for
 from capacity_adapters.store.tables import runs
 from capacity_core.errors import NotFoundError
@@ -28,6 +28,7 @@ _ADD: Final = (
         **{name: runs.c[name] + bindparam(f"more_{name}") for name in _COUNTERS},
         active_at=bindparam("at"),
     )
+    .returning(runs.c.item_count, ENDED.label("ended"), runs.c.cancel_requested_at)
 )
 _CLOSE: Final = (
     update(runs)
@@ -39,7 +40,7 @@ _CLOSE: Final = (
 def hold(
     connection: Connection, run_ids: Iterable[int], *, skip_locked: bool = False
 ) -> Sequence[int]:
-    """Let nobody else end items of these runs, so that the last one sees the ends of all others."""
+    """Let nobody else count ends of these runs, or change what they are, meanwhile."""
     asked = statement_for(HOLD_FREE if skip_locked else HOLD, connection)
     return connection.scalars(asked, {"doc": as_doc((sought(each),) for each in run_ids)}).all()
 
@@ -56,9 +57,10 @@ def run_by_id(connection: Connection, run_id: int) -> Run:
     return run_of(row_by_id(connection, run_id))
 
 
-def count_ends(connection: Connection, ended: Sequence[Row[Any]], now: datetime) -> None:
-    """Add them up in their runs, which we hold."""
-    for run_id in {row.run_id for row in ended}:
+def count_ends(connection: Connection, ended: Sequence[Row[Any]], now: datetime) -> bool:
+    """Add them up in their runs, which we hold from then on; True if one is to be closed now."""
+    may_close = False
+    for run_id in sorted({row.run_id for row in ended}):
         rows = [row for row in ended if row.run_id == run_id and row.status not in OPEN]
         done = [row for row in rows if row.status == ItemStatus.COMPLETED]
         sizes = [row.size_bytes or 0 for row in done]
@@ -66,12 +68,15 @@ def count_ends(connection: Connection, ended: Sequence[Row[Any]], now: datetime)
         many["size_high"] = sum(size >> 32 for size in sizes)
         many["size_low"] = sum(size & 0xFFFF_FFFF for size in sizes)
         many["databases"] = sum(row.database_count or 0 for row in done)
-        _add(connection, run_id, many, now)
+        may_close |= _add(connection, run_id, many, now)
+    return may_close
 
 
-def _add(connection: Connection, run_id: int, many: Mapping[str, int], now: datetime) -> None:
+def _add(connection: Connection, run_id: int, many: Mapping[str, int], now: datetime) -> bool:
     more = {f"more_{name}": many.get(name, 0) for name in _COUNTERS}
-    connection.execute(_ADD, {"run_id": run_id, "at": now, **more})
+    run = connection.execute(_ADD, {"run_id": run_id, "at": now, **more}).one()
+    # As an expression, SQLite 3.40 would say of any time that it is known.
+    return run.ended == run.item_count or run.cancel_requested_at is not None
 
 
 def without_pending(connection: Connection, row: Row[Any], now: datetime) -> Run:

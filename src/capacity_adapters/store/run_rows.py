@@ -109,7 +109,7 @@ CANCEL: Final = portable("""
 UPDATE run_items SET status = 'cancelled', finished_at = :at
 WHERE id IN (SELECT id FROM run_items WHERE run_id = :run_id AND status = 'pending' {skip_locked})
 """)
-_ENDED: Final = runs.c.completed + runs.c.failed + runs.c.cancelled + runs.c.skipped
+ENDED: Final = runs.c.completed + runs.c.failed + runs.c.cancelled + runs.c.skipped
 # What is running just now is little: it is counted, in the same statement.
 _BUSY: Final = (
     select(func.count())
@@ -122,7 +122,7 @@ CLOSABLE: Final = (
     select(runs)
     .where(
         runs.c.status == RunStatus.RUNNING,
-        or_(runs.c.item_count == _ENDED, runs.c.cancel_requested_at.is_not(None)),
+        or_(runs.c.item_count == ENDED, runs.c.cancel_requested_at.is_not(None)),
     )
     .order_by(runs.c.id)
     .with_for_update(skip_locked=True)

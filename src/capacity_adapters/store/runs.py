@@ -198,7 +198,7 @@ class StoreRuns:
             asked = {"doc": as_doc((owner,) for owner in owners), "seconds": seconds}
             connection.execute(statement_for(RENEW, connection), asked)
 
-    def finish(self, ends: Iterable[tuple[Claim, ItemEnd]], now: datetime) -> None:
+    def finish(self, ends: Iterable[tuple[Claim, ItemEnd]], now: datetime) -> bool:
         ended = sorted(ends, key=lambda each: each[0].item_id)
         doc = as_doc(
             (
@@ -217,10 +217,9 @@ class StoreRuns:
             for claim, end in ended
         )
         with self._work.write() as connection:
-            hold(connection, {claim.run_id for claim, _ in ended})
             asked = {"doc": doc, "at": now}
             rows = connection.execute(statement_for(FINISH, connection), asked).all()
-            count_ends(connection, rows, now)
+            return count_ends(connection, rows, now)
 
     def requeue_expired(self, now: datetime, most_attempts: int) -> int:
         with self._work.write() as connection:
