@@ -22,17 +22,18 @@ _SIZES_OF: Final = """
 SELECT oid, allowed, CASE WHEN allowed THEN pg_catalog.pg_database_size(oid) END
 FROM (SELECT oid, pg_catalog.has_database_privilege(oid, 'CONNECT')
                   OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')
-      FROM pg_catalog.pg_database
-      WHERE oid OPERATOR(pg_catalog.=) ANY ({oids}) OFFSET 0) AS asked (oid, allowed)
+      FROM {those} OFFSET 0) AS asked (oid, allowed)
 """
-SIZES: Final = _SIZES_OF.format(oids="%s::pg_catalog.oid[]")
-_FIRST: Final = f"""ARRAY(
+SIZES: Final = _SIZES_OF.format(
+    those="pg_catalog.pg_database WHERE oid OPERATOR(pg_catalog.=) ANY (%s::pg_catalog.oid[])"
+)
+_FIRST: Final = f"""(
     SELECT oid FROM pg_catalog.pg_database WHERE datconnlimit OPERATOR(pg_catalog.<>) -2
         AND datname OPERATOR(pg_catalog.<>)
             ALL ('{{{",".join(sorted(SYSTEM_DATABASES))}}}'::pg_catalog.name[])
-    ORDER BY oid LIMIT %s)"""  # noqa: S608 -- our own
+    ORDER BY oid LIMIT %s) AS first"""  # noqa: S608 -- our own
 # Of as many as LIMIT says, which is filled in, of those that DATABASES tells first.
-FIRST_SIZES: Final = _SIZES_OF.format(oids=_FIRST)
+FIRST_SIZES: Final = _SIZES_OF.format(those=_FIRST)
 RIGHTS: Final = """
 SELECT datname, pg_catalog.has_database_privilege(oid, 'CONNECT')
              OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')
