@@ -196,11 +196,21 @@ class Level(StrEnum):
     TABLESPACE = auto()
 
 
+@frozen
+class SealedPassword:
+    """A kept password as its store sealed it, which alone can open it."""
+
+    key_id: str
+    nonce: bytes
+    sealed: bytes
+
+
 @frozen(kw_only=True)
 class Instance:
     """One database server, or folder of files, whose capacity we follow.
 
-    `zone` names the network from which it can be reached: workers may serve some zones only.
+    `zone` names the network from which it can be reached: workers may serve some zones only. A
+    `sealed_password` may come along with the instance that a sync reads; else its store is asked.
     """
 
     id: int
@@ -222,6 +232,7 @@ class Instance:
     updated_at: datetime
     deleted_at: datetime | None = None
     last_sync: LastSync | None = None
+    sealed_password: SealedPassword | None = field(default=None, eq=False, repr=False)
 
 
 @frozen

@@ -4,12 +4,13 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tests.stores import KEY, add_instance, execute, instance_in, rows
 
 from capacity_adapters.store import Store, open_store
 from capacity_core.errors import StoreError
-from capacity_core.model import CollectFailed, Reason, Secret
+from capacity_core.model import CollectFailed, NetworkAddress, Reason, Secret
 
 PASSWORD = "correct horse"
 
@@ -40,6 +41,19 @@ def test_the_same_password_is_sealed_differently_each_time(real_store: Store) ->
         sealed(real_store, name)
     one, other = rows(real_store, "credentials")
     assert one[2:] != other[2:]
+
+
+def test_a_sync_reads_the_password_with_its_instance(real_store: Store) -> None:
+    instance_id = sealed(real_store)
+    with real_store.begin() as work:
+        instance, _ = work.repository.get_instance_and_databases(instance_id)
+    execute(real_store, "DELETE FROM credentials")
+    secret = real_store.secret_of(instance)
+    assert secret is not None
+    assert secret.reveal() == PASSWORD
+    assert PASSWORD not in repr(instance)
+    with pytest.raises(CollectFailed):
+        real_store.secret_of(evolve(instance, address=NetworkAddress("rogue.example.org", 1)))
 
 
 def test_another_key_does_not_open_it(store_url: str) -> None:

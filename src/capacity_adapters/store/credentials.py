@@ -9,10 +9,10 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
 from attrs import frozen
-from sqlalchemy import Delete, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Delete, bindparam, delete, insert, select, update
 
 from capacity_adapters.store.database import Database
 from capacity_adapters.store.statements import sought
@@ -20,7 +20,15 @@ from capacity_adapters.store.tables import credentials
 from capacity_adapters.store.work import Work
 from capacity_core.errors import StoreError
 from capacity_core.instances import SEALED
-from capacity_core.model import CollectFailed, Failure, FileAddress, Instance, Reason, Secret
+from capacity_core.model import (
+    CollectFailed,
+    Failure,
+    FileAddress,
+    Instance,
+    Reason,
+    SealedPassword,
+    Secret,
+)
 
 log = logging.getLogger(__name__)
 
@@ -55,19 +63,24 @@ def secret_of(
     Raises CollectFailed if this key cannot: it is another one, the row was tampered with, or the
     password was kept for another address.
     """
-    with database.reading(patient=True) as connection:
-        row = connection.execute(_KEPT, {"instance_id": sought(instance.id)}).one_or_none()
-    if row is None:
+    kept = instance.sealed_password or _kept(database, instance.id)
+    if kept is None:
         return None
     key = secret_key()
-    secret = _opened(key, row, _bound(instance, row.key_id))
+    secret = _opened(key, kept, _bound(instance, kept.key_id))
     if secret is None:
-        secret = _opened(key, row, _bound_before(instance.id, row.key_id))
+        secret = _opened(key, kept, _bound_before(instance.id, kept.key_id))
         if secret is None:
             failure = Failure.of(Reason.CREDENTIAL_UNAVAILABLE, ref=SEALED)
             raise CollectFailed(failure.reason, failure.hint)
-        _reseal(database, instance, row, _sealed(instance, secret, key))
+        _reseal(database, instance, kept, _sealed(instance, secret, key))
     return secret
+
+
+def _kept(database: Database, instance_id: int) -> SealedPassword | None:
+    with database.reading(patient=True) as connection:
+        row = connection.execute(_KEPT, {"instance_id": sought(instance_id)}).one_or_none()
+    return None if row is None else SealedPassword(*row)
 
 
 def _sealed(instance: Instance, secret: Secret, key: bytes) -> dict[str, object]:
@@ -81,20 +94,20 @@ def _sealed(instance: Instance, secret: Secret, key: bytes) -> dict[str, object]
     return {"key_id": key_id, "nonce": nonce, "sealed": sealed}
 
 
-def _opened(key: bytes, row: Row[*tuple[Any, ...]], bound: bytes) -> Secret | None:
+def _opened(key: bytes, kept: SealedPassword, bound: bytes) -> Secret | None:
     from cryptography.exceptions import InvalidTag  # noqa: PLC0415 -- slow to import
     from cryptography.hazmat.primitives.ciphers.aead import (  # noqa: PLC0415 -- likewise
         AESGCM,
     )
 
     try:
-        return Secret(AESGCM(key).decrypt(row.nonce, row.sealed, bound).decode())
+        return Secret(AESGCM(key).decrypt(kept.nonce, kept.sealed, bound).decode())
     except InvalidTag:
         return None
 
 
 def _reseal(
-    database: Database, instance: Instance, old: Row[*tuple[Any, ...]], values: Mapping[str, object]
+    database: Database, instance: Instance, old: SealedPassword, values: Mapping[str, object]
 ) -> None:
     """Bind a row of an older version to where its instance is now; if it cannot, the next will."""
     unchanged = credentials.c.instance_id == instance.id, credentials.c.sealed == old.sealed

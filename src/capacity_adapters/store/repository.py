@@ -3,31 +3,43 @@
 import json
 from collections.abc import Collection, Mapping
 
-from attrs import frozen
+from attrs import evolve, frozen
 from sqlalchemy import Text, bindparam, column, select, update
 
 from capacity_adapters.names import refuse_unstorable
 from capacity_adapters.store.instances import instance_of
 from capacity_adapters.store.statements import as_doc, portable, sought, statement_for, typed
-from capacity_adapters.store.tables import instance_databases, instances
+from capacity_adapters.store.tables import credentials, instance_databases, instances
 from capacity_adapters.store.work import Work
 from capacity_core.errors import NotFoundError
 from capacity_core.inventory import InventoryChange
 from capacity_core.messages import text
-from capacity_core.model import CapacityReport, Instance, LastSync, Moment, Outcome
+from capacity_core.model import (
+    CapacityReport,
+    Instance,
+    LastSync,
+    Moment,
+    Outcome,
+    SealedPassword,
+)
 
 _KNOWN = select(instance_databases.c.database_name, instance_databases.c.is_active).where(
     instance_databases.c.instance_id == bindparam("instance_id")
 )
 
-# The known databases as one text: a statement less, and at 10,000 of them quicker than rows.
+# The known databases come as one text, which is quicker than rows at 10,000 of them, and the
+# password with them: two statements less.
 _INSTANCE = typed(
     f"""SELECT {", ".join(f"instances.{column.name}" for column in instances.c)}, (
         SELECT {{pairs}} FROM instance_databases AS known
-        WHERE known.instance_id = instances.id) AS known
-    FROM instances WHERE id = :instance_id AND deleted_at IS NULL""",  # noqa: S608 -- our own
+        WHERE known.instance_id = instances.id) AS known, key_id, nonce, sealed
+    FROM instances LEFT JOIN credentials ON credentials.instance_id = instances.id
+    WHERE id = :instance_id AND deleted_at IS NULL""",  # noqa: S608 -- our own
     *instances.c,
     column("known", Text),
+    credentials.c.key_id,
+    credentials.c.nonce,
+    credentials.c.sealed,
 )
 _LAST_SYNC = (
     update(instances)
@@ -138,8 +150,12 @@ class StoreRepository:
             row = connection.execute(_INSTANCE[connection.dialect.name], asked).one_or_none()
         if row is None:
             raise NotFoundError(text("error.instance_missing"))
-        known = json.loads(row.known or "[]")
-        return instance_of(row), {name: bool(is_active) for name, is_active in known}
+        known = {name: bool(is_active) for name, is_active in json.loads(row.known or "[]")}
+        instance = instance_of(row)
+        if row.sealed is not None:
+            password = SealedPassword(row.key_id, row.nonce, row.sealed)
+            instance = evolve(instance, sealed_password=password)
+        return instance, known
 
     def known_databases(self, instance_id: int) -> Mapping[str, bool]:
         with self._work.read() as connection:
