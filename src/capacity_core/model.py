@@ -205,6 +205,17 @@ class SealedPassword:
     sealed: bytes
 
 
+@frozen
+class Place:
+    """What was asked, and as whom: what one answers is never kept as another's."""
+
+    db_type: str
+    address: Address
+    username: str
+    database_name: str | None
+    level: Level
+
+
 @frozen(kw_only=True)
 class Instance:
     """One database server, or folder of files, whose capacity we follow.
@@ -233,6 +244,10 @@ class Instance:
     deleted_at: datetime | None = None
     last_sync: LastSync | None = None
     sealed_password: SealedPassword | None = field(default=None, eq=False, repr=False)
+
+    @property
+    def place(self) -> Place:
+        return Place(self.db_type, self.address, self.username, self.database_name, self.level)
 
 
 @frozen

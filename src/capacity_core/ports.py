@@ -17,6 +17,7 @@ from capacity_core.model import (
     Inventory,
     LastSync,
     Moment,
+    Place,
     Secret,
 )
 from capacity_core.reads import (
@@ -94,8 +95,8 @@ class CapacityRepository(Protocol):
         """Every name ever seen on the instance, and whether it is active."""
         ...
 
-    def save_last_sync(self, instance_id: int, attempt: LastSync) -> Instance:
-        """Keep the attempt; returns the instance as it is now, and nobody else changes it.
+    def save_last_sync(self, instance_id: int, attempt: LastSync) -> Place:
+        """Keep the attempt; returns where the instance is now, and nobody else moves it.
 
         Raises NotFoundError if it was removed meanwhile.
         """

@@ -181,16 +181,10 @@ _Keeper = Callable[[InstanceCapacitySyncActionsService, _Result], _Result]
 def _keep_attempt(service: InstanceCapacitySyncActionsService, result: _Result) -> _Result:
     reason = result.failure.reason if result.failure else None
     attempt = LastSync(result.moment.at, result.scenario, reason)
-    now = service.repository.save_last_sync(result.instance.id, attempt)
-    _refuse_if_moved(result.instance, now)
+    place = service.repository.save_last_sync(result.instance.id, attempt)
+    if place != result.instance.place:  # nor is a password sealed there
+        raise ConflictError(text("error.instance_moved", name=result.instance.name))
     return result
-
-
-def _refuse_if_moved(asked: Instance, now: Instance) -> None:
-    """What one server answered is not kept as another's, nor its password sealed for it."""
-    for name in ("db_type", "address", "username", "database_name", "level"):
-        if getattr(asked, name) != getattr(now, name):
-            raise ConflictError(text("error.instance_moved", name=now.name))
 
 
 def _keep_inventory(service: InstanceCapacitySyncActionsService, result: _Result) -> _Result:

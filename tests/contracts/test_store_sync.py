@@ -300,11 +300,11 @@ def test_instances_do_not_mix(store: AnyStore, instance_id: int) -> None:
     assert set(aggregates_of(store, other)[0]) == {("a", NOON.date())}
 
 
-def test_the_attempt_tells_the_instance_as_it_is_now(store: AnyStore, instance_id: int) -> None:
+def test_the_attempt_tells_where_the_instance_is_now(store: AnyStore, instance_id: int) -> None:
     attempt = LastSync(NOON, Scenario.COMPLETE)
     with store.begin() as work:
-        now = work.repository.save_last_sync(instance_id, attempt)
-        assert now == work.instances.get(instance_id)
-        assert now.last_sync == attempt
+        place = work.repository.save_last_sync(instance_id, attempt)
+        now = work.instances.get(instance_id)
+        assert (place, attempt) == (now.place, now.last_sync)
     with store.begin() as work, pytest.raises(NotFoundError):
         work.repository.save_last_sync(999, attempt)

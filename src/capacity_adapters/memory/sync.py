@@ -14,7 +14,15 @@ from capacity_adapters.memory.rows import (
 )
 from capacity_adapters.names import refuse_unstorable
 from capacity_core.inventory import InventoryChange
-from capacity_core.model import MAX_BYTES, CapacityReport, Instance, LastSync, Moment, Outcome
+from capacity_core.model import (
+    MAX_BYTES,
+    CapacityReport,
+    Instance,
+    LastSync,
+    Moment,
+    Outcome,
+    Place,
+)
 from capacity_core.reads import InstanceDay, SizeRow
 
 
@@ -29,11 +37,11 @@ class MemoryRepository:
         known = self._work.read().databases.get(instance_id, {})
         return {name: database.is_active for name, database in known.items()}
 
-    def save_last_sync(self, instance_id: int, attempt: LastSync) -> Instance:
+    def save_last_sync(self, instance_id: int, attempt: LastSync) -> Place:
         state = self._work.write()
         kept = evolve(living(state, instance_id), last_sync=attempt)
         state.instances[instance_id] = kept
-        return kept
+        return kept.place
 
     def save_inventory(self, instance_id: int, change: InventoryChange, moment: Moment) -> None:
         refuse_unstorable(database.name for database in change.active)

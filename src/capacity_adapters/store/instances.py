@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from attrs import evolve, frozen
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
@@ -20,7 +20,9 @@ from capacity_core.model import (
     FileAddress,
     Instance,
     LastSync,
+    Level,
     NetworkAddress,
+    Place,
     Reason,
     Tls,
 )
@@ -29,6 +31,10 @@ from capacity_core.reads import Page, Paging
 _LIVING = select(instances).where(instances.c.deleted_at.is_(None))
 _BY_ID = _LIVING.where(instances.c.id == bindparam("instance_id"))
 _HELD = _BY_ID.with_for_update()
+PLACE: Final = (
+    *(instances.c.db_type, instances.c.host, instances.c.port, instances.c.path),
+    *(instances.c.username, instances.c.database_name, instances.c.level),
+)
 _NAMES = portable("SELECT item.value ->> 0 FROM {items}")
 _ADD = insert(instances)
 _COUNT = select(func.count()).select_from(instances).where(instances.c.deleted_at.is_(None))
@@ -157,6 +163,12 @@ def instance_of(row: Row[Any]) -> Instance:
         deleted_at=row.deleted_at,
         last_sync=last_sync,
     )
+
+
+def place_of(row: Row[Any]) -> Place:
+    """Read the columns of `PLACE`."""
+    level = Level(row.level)
+    return Place(row.db_type, _address_of(row), row.username, row.database_name, level)
 
 
 def columns_of(instance: Instance) -> dict[str, object]:

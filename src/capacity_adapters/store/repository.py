@@ -7,7 +7,7 @@ from attrs import evolve, frozen
 from sqlalchemy import Text, bindparam, column, select, update
 
 from capacity_adapters.names import refuse_unstorable
-from capacity_adapters.store.instances import instance_of
+from capacity_adapters.store.instances import PLACE, instance_of, place_of
 from capacity_adapters.store.statements import as_doc, portable, sought, statement_for, typed
 from capacity_adapters.store.tables import credentials, instance_databases, instances
 from capacity_adapters.store.work import Work
@@ -20,6 +20,7 @@ from capacity_core.model import (
     LastSync,
     Moment,
     Outcome,
+    Place,
     SealedPassword,
 )
 
@@ -49,7 +50,7 @@ _LAST_SYNC = (
         last_sync_scenario=bindparam("scenario"),
         last_sync_reason=bindparam("reason"),
     )
-    .returning(*instances.c)
+    .returning(*PLACE)
 )
 
 # Rows that say already what they should are not written again.
@@ -162,7 +163,7 @@ class StoreRepository:
             known = connection.execute(_KNOWN, {"instance_id": sought(instance_id)})
             return dict(known.all())
 
-    def save_last_sync(self, instance_id: int, attempt: LastSync) -> Instance:
+    def save_last_sync(self, instance_id: int, attempt: LastSync) -> Place:
         values = {
             "instance_id": sought(instance_id),
             "at": attempt.at,
@@ -173,7 +174,7 @@ class StoreRepository:
             row = connection.execute(_LAST_SYNC, values).one_or_none()
         if row is None:
             raise NotFoundError(text("error.instance_missing"))
-        return instance_of(row)
+        return place_of(row)
 
     def save_inventory(self, instance_id: int, change: InventoryChange, moment: Moment) -> None:
         refuse_unstorable(database.name for database in change.active)
