@@ -36,6 +36,8 @@ MOMENT_SECONDS: Final = 0.3  # than another is opened, which costs the server mo
 TURNS: Final = frozenset({"few", "turn"})  # what ends when a connection is given back
 OLDEST_SECONDS: Final = 3600  # of a connection to a server, with the plans that it has made
 TRUSTED_SECONDS: Final = 1.0  # a connection used that recently is not asked whether it lives
+IDLE: Final = 0  # PQTRANS_IDLE of libpq,
+IN_TRANSACTION: Final = 2  # and PQTRANS_INTRANS
 # A plan made while the store was small is 100 times too slow on a large one: plan anew. Compiling
 # a statement just in time takes a second, which none of ours is worth. A process that was frozen
 # in mid-transaction holds up the others no longer than they are patient.
@@ -267,7 +269,7 @@ def _note_return(_connection: object, record: Any) -> None:
 
 def _drop_if_unfinished(connection: Any, record: Any) -> None:
     """A commit that failed may leave its transaction open, and SQLAlchemy does not look."""
-    if connection is not None and connection.info.transaction_status.name != "IDLE":
+    if connection is not None and connection.pgconn.transaction_status != IDLE:
         record.invalidate()
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from capacity_adapters.store.aggregator import StoreAggregator
 from capacity_adapters.store.credentials import StoreCredentials
-from capacity_adapters.store.database import Database
+from capacity_adapters.store.database import IN_TRANSACTION, Database
 from capacity_adapters.store.instances import StoreInstances
 from capacity_adapters.store.leases import free, in_progress
 from capacity_adapters.store.repository import StoreRepository
@@ -197,5 +197,5 @@ def _can_be_kept(connection: Connection) -> bool:
     """Say whether the transaction is open still, and whole."""
     if _ended_by_database(connection):
         return False
-    info = getattr(connection.connection.driver_connection, "info", None)  # psycopg's
-    return info is None or info.transaction_status.name == "INTRANS"
+    libpq = getattr(connection.connection.driver_connection, "pgconn", None)  # psycopg's
+    return libpq is None or libpq.transaction_status == IN_TRANSACTION
