@@ -1,7 +1,19 @@
 """Connections to a server are few, and whoever needs one gets one."""
 
 from collections.abc import Iterator
+from os import dup
+from socket import (
+    IPPROTO_TCP,
+    SO_KEEPALIVE,
+    SOL_SOCKET,
+    TCP_KEEPCNT,
+    TCP_KEEPIDLE,
+    TCP_KEEPINTVL,
+    TCP_USER_TIMEOUT,
+    socket,
+)
 from threading import Barrier, Thread
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
@@ -22,6 +34,19 @@ def database(postgres: Server) -> Iterator[Database]:
 def process(connection: Connection) -> int:
     told: int = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
     return told
+
+
+def test_a_host_that_is_gone_without_a_word_is_not_waited_for(database: Database) -> None:
+    with database.reading() as connection:
+        driver: Any = connection.connection.driver_connection
+        told = socket(fileno=dup(driver.fileno()))
+    with told:
+        assert told.getsockopt(SOL_SOCKET, SO_KEEPALIVE)
+        kept_alive = [
+            told.getsockopt(IPPROTO_TCP, option)
+            for option in (TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT)
+        ]
+        assert (kept_alive, told.getsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT)) == ([30, 10, 3], 30_000)
 
 
 def test_one_after_the_other_shares_one_connection(database: Database) -> None:

@@ -40,10 +40,15 @@ IDLE: Final = 0  # PQTRANS_IDLE of libpq,
 IN_TRANSACTION: Final = 2  # and PQTRANS_INTRANS
 # A plan made while the store was small is 100 times too slow on a large one: plan anew. Compiling
 # a statement just in time takes a second, which none of ours is worth. A process that was frozen
-# in mid-transaction holds up the others no longer than they are patient.
+# in mid-transaction holds up the others no longer than they are patient; a host that is gone
+# without a word is noticed within a minute, by the system.
 POSTGRESQL_OPTIONS: Final = {
     "application_name": "capacity-sync",
     "connect_timeout": "10",
+    "keepalives_idle": f"{PATIENCE_SECONDS}",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": f"{PATIENCE_SECONDS * 1000}",
     "options": f"-c lock_timeout={PATIENCE_SECONDS}s -c statement_timeout=120s "
     "-c idle_in_transaction_session_timeout=20s -c plan_cache_mode=force_custom_plan -c jit=off",
 }
