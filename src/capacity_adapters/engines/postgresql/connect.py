@@ -29,7 +29,7 @@ SEARCH_PATH: Final = "search_path=pg_catalog"
 # Everything that libpq would otherwise read from the environment or the home directory.
 NOWHERE: Final = "/dev/null/none"
 _KNOWN = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
-FIXED: Final = {
+_FIXED: Final = {
     keyword: value
     for keyword, value in {
         "application_name": "capacity-sync",
@@ -58,6 +58,7 @@ FIXED: Final = {
     }.items()
     if keyword in _KNOWN
 }
+FIXED: Final = make_conninfo("", **_FIXED)
 VERIFYING: Final = frozenset({TlsMode.VERIFY_FULL, TlsMode.VERIFY_CA})
 
 
@@ -150,10 +151,12 @@ def _start(conninfo: str, by: float) -> PGconn:
 def _conninfo(target: Target, address: IPAddress, options: str, mode: TlsMode) -> str:
     instance = target.instance
     tls = instance.tls
-    if tls.ca and tls.mode in VERIFYING:
-        stamp_of(tls.ca)
-    authorities = tls.ca or ssl.get_default_verify_paths().cafile or "system"
-    return make_conninfo(
+    authorities = NOWHERE
+    if tls.mode in VERIFYING:
+        if tls.ca:
+            stamp_of(tls.ca)
+        authorities = tls.ca or ssl.get_default_verify_paths().cafile or "system"
+    ours = make_conninfo(
         "",
         host=target.network.host,
         hostaddr=str(address),
@@ -163,9 +166,11 @@ def _conninfo(target: Target, address: IPAddress, options: str, mode: TlsMode) -
         dbname=instance.database_name or "postgres",
         options=options,
         sslmode="disable" if mode is TlsMode.INSECURE else str(mode),
-        sslrootcert=authorities if tls.mode in VERIFYING else NOWHERE,
-        **{**FIXED, **_identity(tls), **methods(tls.mode)},
+        sslrootcert=authorities,
+        **_identity(tls),
+        **methods(tls.mode),
     )
+    return f"{FIXED} {ours}"  # what is said twice counts as it was said last
 
 
 def _identity(tls: Tls) -> dict[str, str]:
