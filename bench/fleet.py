@@ -1,6 +1,6 @@
 """Runs over many instances, on private servers: dead ones among them, the floor, 10,000.
 
-Usage: fleet.py [--parts dead,floor,many] [--pairs 5] [--instances 10000]
+Usage: fleet.py [--parts dead,floor,many] [--pairs 9] [--instances 10000]
 """
 
 import argparse
@@ -63,7 +63,7 @@ def opened_stores() -> Iterator[Stores]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parts", default="dead,floor,many")
-    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--pairs", type=int, default=9)
     parser.add_argument("--instances", type=int, default=10_000)
     chosen = parser.parse_args()
     with opened_stores() as stores:

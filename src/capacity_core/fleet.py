@@ -70,13 +70,27 @@ class CapacityFleet:
         is being cancelled.
         """
         wanted = self._checked(selection)
-        with self.begin() as work:
-            started = self._start(work, wanted, trigger, requested_by)
-            if started is None:
-                raise ConflictError(text("error.run_selects_nothing"))
-            if started[0].cancel_requested_at:
-                raise ConflictError(text("error.run_cancelling", id=started[0].id))
-            work.commit()
+
+        def attempt() -> tuple[Run, bool] | None:
+            with self.begin() as work:
+                started = self._start(work, wanted, trigger, requested_by)
+                if started and not started[0].cancel_requested_at:
+                    work.commit()
+            return started
+
+        started = self._twice(attempt)
+        if started is None:
+            raise ConflictError(text("error.run_selects_nothing"))
+        if started[0].cancel_requested_at:
+            raise ConflictError(text("error.run_cancelling", id=started[0].id))
+        return started
+
+    def _twice(self, attempt: Callable[[], tuple[Run, bool] | None]) -> tuple[Run, bool] | None:
+        """Try again if the run before is being cancelled: there may be nobody else to end it."""
+        started = attempt()
+        if started and started[0].cancel_requested_at:
+            self.tidy()
+            started = attempt()
         return started
 
     def _start(
@@ -97,10 +111,7 @@ class CapacityFleet:
             now=self.now(),
         )
         run, is_new = start()
-        if run.cancel_requested_at:
-            self._tidied(work)
-            run, is_new = start()
-        elif is_abandoned(run, self.now()):
+        if not run.cancel_requested_at and is_abandoned(run, self.now()):
             work.runs.cancel(run.id, self.now())
             run, is_new = start()
         return run, is_new
@@ -109,10 +120,6 @@ class CapacityFleet:
         """Take what silent workers left: nobody else may be there to do it."""
         if left := work.runs.requeue_expired(self.now(), MOST_ATTEMPTS):
             log.warning("%s items were left by workers that went silent", left)
-
-    def _tidied(self, work: UnitOfWork) -> Sequence[Run]:
-        self._take_up(work)
-        return work.runs.close_finished(self.now())
 
     def last_fired(self, schedule: str, first: datetime | None = None) -> datetime:
         """When the schedule was last met; one that nobody knew is met then first, or now."""
@@ -138,16 +145,20 @@ class CapacityFleet:
 
         Raises ConflictError if there is no active instance; the time counts as met.
         """
-        with self.begin() as work:
-            if not work.runs.fire(schedule, due):
-                return None
-            started = self._start(work, Selection(), Trigger.SCHEDULE, None)
-            if started and started[0].cancel_requested_at:
-                return None
-            work.commit()
-        if started is None:
-            raise ConflictError(text("error.run_selects_nothing"))
-        return started
+
+        def attempt() -> tuple[Run, bool] | None:
+            with self.begin() as work:
+                if not work.runs.fire(schedule, due):
+                    return None
+                started = self._start(work, Selection(), Trigger.SCHEDULE, None)
+                if started is None or not started[0].cancel_requested_at:
+                    work.commit()
+            if started is None:
+                raise ConflictError(text("error.run_selects_nothing"))
+            return started
+
+        started = self._twice(attempt)
+        return None if started and started[0].cancel_requested_at else started
 
     def _checked(self, selection: Selection) -> Selection:
         check_labels(selection.tags)
@@ -187,8 +198,10 @@ class CapacityFleet:
 
         Raises NotFoundError, and ConflictError if the run is not running.
         """
-        with self.begin() as work:
+        with self.begin() as work:  # one of its own: whoever holds runs waits for no other
             self._take_up(work)
+            work.commit()
+        with self.begin() as work:
             run = work.runs.cancel(run_id, self.now())
             work.commit()
         return run
@@ -200,8 +213,8 @@ class CapacityFleet:
         is nothing to do again, if it is being cancelled, or another run of the same selection is
         running.
         """
+        self.tidy()
         with self.begin() as work:
-            self._tidied(work)
             run = work.runs.reopen(run_id, self.now())
             if run.cancel_requested_at:
                 raise ConflictError(text("error.run_cancelling", id=run_id))
@@ -246,7 +259,8 @@ class CapacityFleet:
     def tidy(self) -> Sequence[Run]:
         """Take up what workers left that died; returns the runs that ended with it."""
         with self.begin() as work:
-            closed = self._tidied(work)
+            self._take_up(work)
+            closed = work.runs.close_finished(self.now())
             work.commit()
         return closed
 

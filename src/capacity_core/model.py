@@ -201,8 +201,8 @@ class SealedPassword:
     """A kept password as its store sealed it, which alone can open it."""
 
     key_id: str
-    nonce: bytes
-    sealed: bytes
+    nonce: bytes = field(repr=False)
+    sealed: bytes = field(repr=False)
 
 
 @frozen

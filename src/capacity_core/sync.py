@@ -79,7 +79,7 @@ class InstanceCapacitySyncActionsService:
         zone = ZoneInfo(instance.timezone or self.timezone)
         found = self._ask(instance, known)
         result = InstanceCapacitySyncActionResult(
-            instance=instance,
+            instance=evolve(instance, sealed_password=None),  # it has been used
             scenario=found.scenario,
             decision=self.decisions[found.scenario],
             moment=Moment(at, at.astimezone(zone).date()),

@@ -257,6 +257,18 @@ def test_a_run_cancelled_behind_a_silent_worker_is_in_nobodys_way(
         assert fleet.run(run.id).status is RunStatus.CANCELLED
 
 
+def test_what_a_silent_worker_left_is_taken_up_even_where_nothing_is_to_be_retried(
+    fleet: CapacityFleet, store: MemoryStore
+) -> None:
+    add_instance(store)
+    run, _ = fleet.start(Selection())
+    [waiting] = fleet.waiting(9)
+    fleet.claim([waiting.item_id], "dead", 0.0)
+    with pytest.raises(NotFoundError):
+        fleet.retry(run.id + 1)
+    assert fleet.waiting(9) == [waiting]
+
+
 def test_items_of_a_silent_worker_are_taken_up(
     fleet: CapacityFleet, store: MemoryStore, caplog: pytest.LogCaptureFixture
 ) -> None:

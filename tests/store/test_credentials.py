@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from tests.fleet.crews import Targets, an_application
 from tests.stores import KEY, add_instance, execute, instance_in, rows
 
 from capacity_adapters.store import Store, open_store
@@ -51,9 +52,17 @@ def test_a_sync_reads_the_password_with_its_instance(real_store: Store) -> None:
     secret = real_store.secret_of(instance)
     assert secret is not None
     assert secret.reveal() == PASSWORD
-    assert PASSWORD not in repr(instance)
+    assert instance.sealed_password is not None
+    assert str(instance.sealed_password.sealed) not in repr((instance, instance.sealed_password))
     with pytest.raises(CollectFailed):
         real_store.secret_of(evolve(instance, address=NetworkAddress("rogue.example.org", 1)))
+
+
+def test_what_a_sync_returns_has_no_password_any_more(real_store: Store) -> None:
+    instance_id = sealed(real_store)
+    result = an_application(real_store, Targets()).sync(instance_id)
+    assert result.success
+    assert result.instance.sealed_password is None
 
 
 def test_another_key_does_not_open_it(store_url: str) -> None:

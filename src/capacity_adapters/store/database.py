@@ -41,7 +41,7 @@ IN_TRANSACTION: Final = 2  # and PQTRANS_INTRANS
 # A plan made while the store was small is 100 times too slow on a large one: plan anew. Compiling
 # a statement just in time takes a second, which none of ours is worth. A process that was frozen
 # in mid-transaction holds up the others no longer than they are patient; a host that is gone
-# without a word is noticed within a minute, by the system.
+# without a word, or takes nothing any more, is noticed within a minute, by the system.
 POSTGRESQL_OPTIONS: Final = {
     "application_name": "capacity-sync",
     "connect_timeout": "10",
