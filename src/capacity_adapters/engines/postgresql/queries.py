@@ -29,8 +29,8 @@ SIZES: Final = _SIZES_OF.format(
 )
 _FIRST: Final = f"""(
     SELECT oid FROM pg_catalog.pg_database WHERE datconnlimit OPERATOR(pg_catalog.<>) -2
-        AND datname OPERATOR(pg_catalog.<>)
-            ALL ('{{{",".join(sorted(SYSTEM_DATABASES))}}}'::pg_catalog.name[])
+        AND NOT datname OPERATOR(pg_catalog.=)
+            ANY ('{{{",".join(sorted(SYSTEM_DATABASES))}}}'::pg_catalog.name[])
     ORDER BY oid LIMIT %s) AS first"""  # noqa: S608 -- our own
 # Of as many as LIMIT says, which is filled in, of those that DATABASES tells first.
 FIRST_SIZES: Final = _SIZES_OF.format(those=_FIRST)
