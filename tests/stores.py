@@ -109,6 +109,14 @@ def real_store(store_url: str) -> Iterator[Store]:
     store.close()
 
 
+@pytest.fixture
+def postgres_store(postgres: Server, postgres_template: str) -> Iterator[Store]:
+    """Lend a store on PostgreSQL with a database of its own."""
+    store = open_store(new_database(postgres, postgres_template))
+    yield store
+    store.close()
+
+
 @pytest.fixture(params=[MEMORY, SQLITE, POSTGRESQL])
 def store(request: pytest.FixtureRequest) -> Iterator[MemoryStore | Store]:
     """Lend each kind of store, fresh."""

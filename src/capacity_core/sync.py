@@ -182,7 +182,7 @@ def _keep_attempt(service: InstanceCapacitySyncActionsService, result: _Result) 
     reason = result.failure.reason if result.failure else None
     attempt = LastSync(result.moment.at, result.scenario, reason)
     place = service.repository.save_last_sync(result.instance.id, attempt)
-    if place != result.instance.place:  # nor is a password sealed there
+    if place != result.instance.place:  # what one server answers is not kept as another's
         raise ConflictError(text("error.instance_moved", name=result.instance.name))
     return result
 

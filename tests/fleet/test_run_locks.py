@@ -1,17 +1,16 @@
 """Runs that workers, commands and schedules change at once, on PostgreSQL: none waits in a ring."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import Any
 
 import pytest
 from tests.fleet.crews import PATIENCE, Targets, an_application
-from tests.servers import Server
-from tests.stores import add_instance, new_database
+from tests.stores import add_instance
 
-from capacity_adapters.store import Store, open_store, run_counts
+from capacity_adapters.store import Store, run_counts
 from capacity_core.errors import ConflictError
 from capacity_core.fleet import CapacityFleet
 from capacity_core.ports import UnitOfWork
@@ -37,19 +36,14 @@ def retry(fleet: CapacityFleet, run_id: int) -> None:
         fleet.retry(run_id)
 
 
-@pytest.fixture
-def store(postgres: Server, postgres_template: str) -> Iterator[Store]:
-    store = open_store(new_database(postgres, postgres_template))
-    yield store
-    store.close()
-
-
 @pytest.mark.parametrize("act", [start, cancel, retry])
 def test_who_has_taken_up_a_silent_run_keeps_no_ends_of_two_runs_waiting(
-    store: Store, monkeypatch: pytest.MonkeyPatch, act: Callable[[CapacityFleet, int], None]
+    postgres_store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    act: Callable[[CapacityFleet, int], None],
 ) -> None:
-    fleet = an_application(store, Targets()).fleet
-    one, *others = (add_instance(store, name) for name in "abc")
+    fleet = an_application(postgres_store, Targets()).fleet
+    one, *others = (add_instance(postgres_store, name) for name in "abc")
     first, _ = fleet.start(Selection(instance_ids=(one,)))
     second, _ = fleet.start(Selection(instance_ids=tuple(others)))
     *mine, silent = [each.item_id for each in fleet.waiting(10)]

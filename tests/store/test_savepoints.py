@@ -160,10 +160,9 @@ def _fail_without_savepoint(work: StoreUnitOfWork) -> None:
 
 @pytest.mark.live
 def test_a_savepoint_that_cannot_be_gone_back_to_undoes_the_transaction(
-    postgres: Server, postgres_template: str
+    postgres_store: Store,
 ) -> None:
-    store = open_store(new_database(postgres, postgres_template))
-    with store.begin() as work:
+    with postgres_store.begin() as work:
         work.runs.fire("nightly", NOON)
         with pytest.raises(StoreError):
             _fail_without_savepoint(work)
@@ -171,16 +170,14 @@ def test_a_savepoint_that_cannot_be_gone_back_to_undoes_the_transaction(
             work.runs.fire("weekly", NOON)
         with pytest.raises(StoreError):
             work.commit()
-    assert rows(store, "schedules") == []
-    store.close()
+    assert rows(postgres_store, "schedules") == []
 
 
 @pytest.mark.live
 def test_a_transaction_that_the_server_has_given_up_is_not_called_kept(
-    postgres: Server, postgres_template: str
+    postgres_store: Store,
 ) -> None:
-    store = open_store(new_database(postgres, postgres_template))
-    with store.begin() as work:
+    with postgres_store.begin() as work:
         work.instances.add(an_instance("a"))
         with work.write() as connection:
             driver = connection.connection.driver_connection
@@ -190,16 +187,14 @@ def test_a_transaction_that_the_server_has_given_up_is_not_called_kept(
         with pytest.raises(StoreError) as refused:
             work.commit()
     assert refused.value.message.key == "store.failed"
-    assert rows(store, "instances") == []
-    store.close()
+    assert rows(postgres_store, "instances") == []
 
 
 @pytest.mark.live
 def test_a_commit_that_fails_leaves_no_open_transaction_to_the_next(
-    postgres: Server, postgres_template: str
+    postgres_store: Store,
 ) -> None:
-    store = open_store(new_database(postgres, postgres_template))
-    with store.begin() as work:
+    with postgres_store.begin() as work:
         work.runs.fire("nightly", NOON)
         with work.write() as connection:
             driver = connection.connection.driver_connection
@@ -207,8 +202,7 @@ def test_a_commit_that_fails_leaves_no_open_transaction_to_the_next(
         with driver.transaction(), pytest.raises(StoreError):  # psycopg refuses to commit in there
             work.commit()
     assert driver.closed
-    assert rows(store, "schedules") == []
-    store.close()
+    assert rows(postgres_store, "schedules") == []
 
 
 def test_a_full_disk_undoes_the_whole_transaction(sqlite_template: Path, tmp_path: Path) -> None:

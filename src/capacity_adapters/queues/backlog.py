@@ -10,7 +10,6 @@ from capacity_core.runs import Waiting
 
 LOOK: Final = 500
 MOST_SEEN: Final = 2_000
-NOTHING_FULL: Final = Full()
 
 
 class Look(Protocol):
@@ -36,7 +35,7 @@ class Backlog:
     @property
     def is_empty(self) -> bool:
         """Say whether all that waited, when it was looked for, is taken."""
-        return not self._seen and self._nothing_more == NOTHING_FULL
+        return not self._seen and self._nothing_more == Full()
 
     def take(self, running: Sequence[Waiting], slots: int) -> list[Waiting]:
         """Take what begins next, at most so many. Raises StoreError."""

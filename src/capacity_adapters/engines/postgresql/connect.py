@@ -29,36 +29,38 @@ SEARCH_PATH: Final = "search_path=pg_catalog"
 # Everything that libpq would otherwise read from the environment or the home directory.
 NOWHERE: Final = "/dev/null/none"
 _KNOWN = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
-_FIXED: Final = {
-    keyword: value
-    for keyword, value in {
-        "application_name": "capacity-sync",
-        "channel_binding": "prefer",
-        "client_encoding": "SQL_ASCII",  # as stored: no encoding of a database fits all names
-        "gssdelegation": "0",
-        "gssencmode": "disable",
-        "gsslib": "",
-        "krbsrvname": "postgres",
-        "load_balance_hosts": "disable",
-        "max_protocol_version": "3.0",
-        "min_protocol_version": "3.0",
-        "passfile": NOWHERE,
-        "requirepeer": "",
-        "ssl_max_protocol_version": "",
-        "ssl_min_protocol_version": "TLSv1.2",
-        "sslcert": NOWHERE,
-        "sslcertmode": "disable",
-        "sslcompression": "0",
-        "sslcrl": NOWHERE,
-        "sslcrldir": "",
-        "sslkey": NOWHERE,
-        "sslnegotiation": "postgres",
-        "sslsni": "1",
-        "target_session_attrs": "any",
-    }.items()
-    if keyword in _KNOWN
-}
-FIXED: Final = make_conninfo("", **_FIXED)
+FIXED: Final = make_conninfo(
+    "",
+    **{
+        keyword: value
+        for keyword, value in {
+            "application_name": "capacity-sync",
+            "channel_binding": "prefer",
+            "client_encoding": "SQL_ASCII",  # as stored: no encoding of a database fits all names
+            "gssdelegation": "0",
+            "gssencmode": "disable",
+            "gsslib": "",
+            "krbsrvname": "postgres",
+            "load_balance_hosts": "disable",
+            "max_protocol_version": "3.0",
+            "min_protocol_version": "3.0",
+            "passfile": NOWHERE,
+            "requirepeer": "",
+            "ssl_max_protocol_version": "",
+            "ssl_min_protocol_version": "TLSv1.2",
+            "sslcert": NOWHERE,
+            "sslcertmode": "disable",
+            "sslcompression": "0",
+            "sslcrl": NOWHERE,
+            "sslcrldir": "",
+            "sslkey": NOWHERE,
+            "sslnegotiation": "postgres",
+            "sslsni": "1",
+            "target_session_attrs": "any",
+        }.items()
+        if keyword in _KNOWN
+    },
+)
 VERIFYING: Final = frozenset({TlsMode.VERIFY_FULL, TlsMode.VERIFY_CA})
 
 

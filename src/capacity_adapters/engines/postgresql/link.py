@@ -20,8 +20,6 @@ from capacity_adapters.engines.postgresql.ahead import CAN_ASK, Ahead, Connectio
 log = logging.getLogger(__name__)
 
 CANCEL_SECONDS: Final = 0.25
-# It needs nothing of the system that would have to be made, and given back, for each wait.
-_Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 Row = tuple[Any, ...]
 
@@ -112,7 +110,7 @@ class Link:
 
 def drive(peer: PGconn | PGcancelConn, poll: Callable[[], int], by: float) -> None:
     while (status := poll()) in _EVENTS:
-        with _Selector() as selector:
+        with selectors.DefaultSelector() as selector:
             selector.register(peer.socket, _EVENTS[status])
             if not selector.select(max(0.0, by - time.monotonic())):
                 raise TimeoutError
